@@ -1,7 +1,7 @@
 /** Backups that are ordered: one at a time, and only where there is a place for them that is not the server's own. */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { expect, it, onTestFinished } from "vitest";
 import { parseConfig } from "../config.ts";
 import type { BackupJobEnd } from "./backup-job.ts";
@@ -77,4 +77,17 @@ it("are refused without a place, and without the recipient's key, which stands i
 
 it.each(["data", "data/backups", "config"])("never go to the server's own directories: %s", (directory) => {
   expect(() => scene(directory).open()).toThrow(refused("config_invalid"));
+});
+
+it("never go there by a link either, whether it led there at the start or leads there since", () => {
+  const { open, config, directory } = scene("vault/backups");
+  mkdirSync(config.dataDir);
+  symlinkSync(config.dataDir, dirname(directory));
+  expect(open).toThrow(refused("config_invalid"));
+  rmSync(dirname(directory));
+  mkdirSync(directory, { recursive: true });
+  const orders = open();
+  rmSync(dirname(directory), { recursive: true });
+  symlinkSync(config.dataDir, dirname(directory));
+  expect(() => orders.order("operator")).toThrow(refused("config_invalid"));
 });

@@ -3,8 +3,8 @@
  *
  * The server can write there and therefore delete there: move them away, or keep versions (docs/guides/backup.md).
  */
-import { readdirSync, readFileSync, rmSync } from "node:fs";
-import { join, resolve, sep } from "node:path";
+import { readdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { basename, dirname, join, resolve, sep } from "node:path";
 import { encodeHex } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { Random } from "@trustwarden/core/id.ts";
@@ -32,6 +32,8 @@ export interface OrderedBackup {
 export class BackupOrders {
   readonly #config: ServerConfig;
   readonly #random: Random;
+  /** What no backup may lie in. */
+  readonly #own: readonly string[];
   readonly #nowMs: () => number;
   readonly #start: (job: BackupJob) => RunningBackup;
   #running: RunningBackup | null = null;
@@ -50,8 +52,9 @@ export class BackupOrders {
     this.#nowMs = options.nowMs;
     this.#start = options.start ?? startBackupJob;
     const { backup, dataDir, configDir } = options.config;
+    this.#own = [dataDir, configDir];
     if (backup === undefined) return;
-    requireElsewhere(backup, [dataDir, configDir]);
+    requireElsewhere(backup, this.#own);
     this.#removeUnfinished(backup);
   }
 
@@ -74,6 +77,8 @@ export class BackupOrders {
     const { backup, trustDomain } = this.#config;
     if (backup === undefined) throw new TrustWardenError("backup_not_configured");
     if (this.#running !== null) throw new TrustWardenError("backup_running");
+    // Links may lead elsewhere than at the start.
+    requireElsewhere(backup, this.#own);
     const nowMs = this.#nowMs();
     const id = encodeHex(this.#random(ID_BYTES));
     const name = `${trustDomain}-${new Date(nowMs).toISOString().replaceAll(/[-:]|\.\d+/g, "")}-${id.slice(0, 8)}.tw`;
@@ -125,12 +130,23 @@ function readRecipient(path: string): string {
   }
 }
 
-/** A backup beside what it is a backup of is lost with it, and one in it would be in the next. */
+/** A backup beside what it is a backup of is lost with it, and one in it would be in the next: also where a link leads there. */
 function requireElsewhere({ directory }: BackupSettings, own: readonly string[]): void {
-  const place = `${resolve(directory)}${sep}`;
-  if (own.some((one) => place.startsWith(`${resolve(one)}${sep}`)))
+  const place = `${placeOf(directory)}${sep}`;
+  if (own.some((one) => place.startsWith(`${placeOf(one)}${sep}`)))
     throw new TrustWardenError("config_invalid", {
       setting: "backup.directory",
       reason: "it is the server's own",
     });
+}
+
+/** Where a path leads to, with every link followed. */
+function placeOf(path: string): string {
+  const whole = resolve(path);
+  try {
+    return realpathSync(whole);
+  } catch {
+    // Safe: of what is not there yet the folders above say where it would be; a way that cannot be followed is refused by whoever writes there.
+    return dirname(whole) === whole ? whole : join(placeOf(dirname(whole)), basename(whole));
+  }
 }
