@@ -3,6 +3,7 @@
  * what was used at one is used at the other, and either may be killed at any time. Without Debian's PostgreSQL there is
  * nothing to test, and that is said.
  */
+import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { checkServers } from "../cli/doctor-servers.ts";
@@ -59,6 +60,8 @@ const CAMPAIGN_MS = 600_000;
 const PATIENT = { timeout: 60_000, interval: 100 };
 const KILLS = 2;
 const QUOTA = 5;
+/** How long the database is away: half an hour of it is `OUTAGE_SECONDS=1800`. */
+const AWAY_SECONDS = Number(process.env.OUTAGE_SECONDS ?? 1);
 const EACH = 8;
 const TURNS = 3;
 const PDP = "https://pdp.acme.test";
@@ -618,6 +621,64 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers on one store and one 
     right.database.reset();
     await vi.waitFor(async () => expect((await ask(b)).status).toBe(200), PATIENT);
   });
+
+  test(
+    "answer nothing while the database is away, stops too, and go on by themselves when it is back",
+    async () => {
+      const servers = await Promise.all(two.replicas.map((replica) => replica.up()));
+      const owner = await createOwner(await two.replicas[0].up(), "waiting");
+      const agent = await enrolAgent(await two.replicas[0].up(), owner, { name: "waiting" });
+      const verifier = await enrolVerifier(await two.replicas[0].up(), "waiting");
+      const origin = `http://localhost:${front.port}`;
+      const { cookie } = await createPerson({ ...(await two.replicas[0].up()), consoleUrl: origin });
+      const target = { kind: "instance", id: agent.answer.instance_id };
+      const stop = { method: "POST", target: "/v1/revocations", body: JSON.stringify({ target }) };
+      const enrol = async (server: TestServer) => {
+        const nonce = await send(server.url, { target: "/v1/nonce" });
+        return nonce.status === 200
+          ? postEnrolment(server, ticketOf(owner, { name: `late-${randomUUID()}` }), createTestSigner())
+          : nonce;
+      };
+      const ask = (server: TestServer) =>
+        askDecision(server, { caller: verifier, agent, intent: visitIntent(agent, verifier) });
+      const all = (server: TestServer, at: number) =>
+        Promise.all([
+          ask(server),
+          enrol(server),
+          send(server.url, { target: "/v1/bundle" }),
+          sendToConsole({ port: consolePorts[at] ?? 0, origin }, { target: "/v1/session" }, cookie),
+        ]);
+      const expectNothing = async (server: TestServer, at: number) => {
+        const stopping = sendAdmin(server.adminSocket, stop);
+        for (const answer of [...(await all(server, at)), await stopping])
+          expect([answer.status, codeOf(answer)]).toEqual([
+            503,
+            expect.stringMatching(/^(store|ledger)_unavailable$/),
+          ]);
+        expect((await send(server.url, { target: "/healthz" })).status).toBe(200);
+      };
+      await two.state.postgresql.stop();
+      const fromMs = performance.now();
+      do {
+        // Both at once: each waits some seconds for its word with the store before it says no.
+        await Promise.all(servers.map(expectNothing));
+        await sleep(Math.min(AWAY_SECONDS * 100, 20_000));
+      } while (performance.now() - fromMs < AWAY_SECONDS * 1000);
+      await two.state.postgresql.start();
+      // Nobody is stopped by what was refused, and nobody had to start a server again.
+      await vi.waitFor(async () => {
+        for (const [at, server] of servers.entries()) {
+          const [decided, enrolled, bundle] = await all(server, at);
+          expect([decided.status, enrolled.status, bundle.status]).toEqual([200, 200, 200]);
+        }
+      }, PATIENT);
+      for (const [at, replica] of two.replicas.entries()) {
+        expect(await replica.up()).toBe(servers[at]);
+        expect(replica.ended).toBeUndefined();
+      }
+    },
+    120_000 + AWAY_SECONDS * 1000,
+  );
 });
 
 const previous = POSTGRESQL_BIN === undefined ? undefined : checkOutPreviousVersion();
