@@ -4,9 +4,9 @@
  *
  *   node bench/questions/run.ts [--events 10000000] [--pages 200] [--rebuild 20000] [--between 0] [--keep FILE] [--json]
  *
- * The large index is written from made-up records by the code that writes real ones; what is left out is the reading of
- * tiles and the parsing of entries, which the second part measures on a smaller log, through real tiles. With `--keep`
- * the large index stays, and is used again by the next run. With `--between` so many entries come in before each
+ * The large index is written from made-up records by the code that writes real ones, a quarter of a million events, and these are repeated
+ * (`repeat.ts`); what is left out is the reading of tiles and the parsing of entries, which the second part measures on a smaller log, through
+ * real tiles. With `--keep` the large index stays, and is used again by the next run. With `--between` so many entries come in before each
  * question, which is answered with all of them.
  */
 import { copyFileSync, mkdtempSync, rmSync, statSync } from "node:fs";
@@ -32,6 +32,7 @@ import { keepResult } from "../keep.ts";
 import { describeMachine, describeVersions } from "../machine.ts";
 import { ComingLog } from "./coming-log.ts";
 import { measureRebuild } from "./rebuild.ts";
+import { PART_EVENTS, partsOf, repeatPart } from "./repeat.ts";
 
 /** A company with twenty thousand agents, half of them below one. */
 const SHAPE: HistoryShape = {
@@ -98,7 +99,7 @@ const QUESTIONS: readonly Question[] = [
   { name: "outcome: pending", ask: () => ({ outcome: "pending" }) },
   { name: "policy version", ask: (roll) => ({ policy: policyDigest(roll(SHAPE.policies)) }) },
   { name: "kind: revoke", ask: () => ({ kind: "revoke" }) },
-  { name: "job", ask: (roll) => ({ job: `job-${roll(Math.floor(events / SHAPE.jobLength))}-${roll(7)}` }) },
+  { name: "job", ask: (roll) => ({ job: `job-${roll(Math.floor(written / SHAPE.jobLength))}-${roll(7)}` }) },
   { name: "time: an hour in the middle", ask: anyHour },
   { name: "nobody", ask: () => ({ agent: "agt_nobody" }) },
   { name: "rare agent + common action", ask: (roll) => ({ actor: anyAgent(roll), action: "write:a0" }) },
@@ -156,7 +157,11 @@ const { values } = parseArgs({
     json: { type: "boolean", default: false },
   },
 });
-const events = Number(values.events);
+const parts = partsOf(Number(values.events));
+/** A large index is one of whole parts. */
+const events = parts === 1 ? Number(values.events) : parts * PART_EVENTS;
+/** Written one by one; the others repeat them. */
+const written = parts === 1 ? events : PART_EVENTS;
 const between = Number(values.between);
 const span = events * 250;
 const directory = mkdtempSync(join(tmpdir(), "bench-questions-"));
@@ -169,8 +174,8 @@ try {
 async function main(): Promise<void> {
   const machine = describeMachine();
   const path = values.keep ?? join(directory, "index.db");
-  const written = write(path);
-  const questions = await askAll(between > 0 ? copyOf(path) : path, written.entries);
+  const made = write(path);
+  const questions = await askAll(between > 0 ? copyOf(path) : path, made.entries);
   const rebuild = await measureRebuild({
     directory: join(directory, "log"),
     actions: Number(values.rebuild),
@@ -181,7 +186,7 @@ async function main(): Promise<void> {
     versions: describeVersions(),
     events,
     entries_between: between,
-    written,
+    written: made,
     questions,
     rebuild,
   };
@@ -199,17 +204,19 @@ function write(path: string) {
   for (const some of isKept ? [] : inventHistory(SHAPE, SEED)) {
     records.push(...some);
     known += 1;
-    if (records.length < BATCH && known < events) continue;
+    if (records.length < BATCH && known < written) continue;
     index.addRecords(records, digestOf(LAST));
     records = [];
     process.stderr.write(`\r${known} events`);
-    if (known >= events) break;
+    if (known >= written) break;
   }
-  const entries = index.progress.size;
+  const ofPart = index.progress.size;
   index.close();
   const seconds = (performance.now() - startedMs) / 1000;
+  if (!isKept && parts > 1) repeatPart(path, parts);
+  const entries = isKept ? ofPart : parts * ofPart;
   const bytes = statSync(path).size;
-  const rate = isKept ? null : { seconds, events_per_second: Math.round(events / seconds) };
+  const rate = isKept ? null : { seconds, events_per_second: Math.round(written / seconds) };
   return { entries, rate, bytes, bytes_per_event: Math.round(bytes / events) };
 }
 

@@ -54,8 +54,8 @@ ${controls.map(formatControl).join("\n")}`;
 
 function formatControl({ id, title, asks, figures, notShown }: ReportControl): string {
   const rows = figures.map(
-    ({ label, count, events }) =>
-      `<tr><td>${escapeHtml(label)}</td><td class="count">${count}</td><td class="events">${escapeHtml(describeEvents(events, count))}</td></tr>`,
+    (figure) =>
+      `<tr><td>${escapeHtml(figure.label)}</td><td class="count">${figure.count}</td><td class="events">${escapeHtml(describeEvents(figure))}</td></tr>`,
   );
   const missing = notShown.map((text) => `<li>${escapeHtml(text)}</li>`);
   const shown =

@@ -3,11 +3,12 @@
  *
  * Nothing is asked of an index, and no clock is read. Events belong to the range by their own time.
  */
-import type { Finding } from "@trustwarden/core/agentledger/finding.ts";
+import type { Finding, FindingCode } from "@trustwarden/core/agentledger/finding.ts";
 import { formatEventGroup, type JoinedEvent, joinRecord } from "@trustwarden/core/agentledger/join.ts";
 import type { UnverifiedRecord } from "@trustwarden/core/agentledger/record.ts";
 import type { Control, Framework } from "./framework.ts";
 import { MEASURES, type MeasureName, type ReportEvent } from "./measures.ts";
+import { describeEvent } from "./words.ts";
 
 /** Events named beside a figure; the first of them, in the order of the log. */
 const NAMED = 5;
@@ -15,6 +16,8 @@ const NAMED = 5;
 const MAX_AGENTS = 20;
 const BUCKETS = 24;
 const DAY_MS = 86_400_000;
+/** Where a finding is about one entry. */
+const ENTRY = /^entry (\d+)$/;
 
 /** An event that shows a figure; its entries are proven by `warden ledger prove`. */
 export interface NamedEvent {
@@ -26,6 +29,8 @@ export interface Figure {
   readonly label: string;
   readonly count: number;
   readonly events: readonly NamedEvent[];
+  /** In the place of events: the first findings in the words of the audit, an entry with its event; or the ends of the log. */
+  readonly found?: readonly string[];
 }
 
 export interface ReportControl {
@@ -133,7 +138,6 @@ export function makeReport(
   const sinceMs = range.sinceMs ?? (events.length === 0 ? 0 : first);
   const untilMs = range.untilMs ?? (events.length === 0 ? 0 : last + 1);
   const chosen = events.filter((event) => timeOf(event) >= sinceMs && timeOf(event) < untilMs);
-  const span = events.length === 0 ? null : { first, last };
   const { findings, ...facts } = log;
   return {
     v: 1,
@@ -146,7 +150,7 @@ export function makeReport(
       id,
       title,
       source,
-      controls: controls.map((control) => reportControl(control, { events: chosen, findings, span })),
+      controls: controls.map((control) => reportControl(control, { events: chosen, findings, all: events })),
     })),
   };
 }
@@ -160,35 +164,64 @@ function reportControl(
   found: {
     readonly events: readonly ReportEvent[];
     readonly findings: readonly Finding[];
-    readonly span: { readonly first: number; readonly last: number } | null;
+    /** Of the whole log. */
+    readonly all: readonly ReportEvent[];
   },
 ): ReportControl {
   const { id, title, asks, shownBy, against = [], isAboutSpan = false, notShown } = control;
   const figures = shownBy.map((name) => measure(name, found.events));
-  const contradictions = against.map((code) => ({
-    label: `findings of the audit of the whole log: ${code.replaceAll("_", " ")}`,
-    count: found.findings.filter((finding) => finding.code === code).length,
-    events: [],
-  }));
-  const days = found.span === null ? 0 : Math.floor((found.span.last - found.span.first) / DAY_MS);
-  const from = found.span === null ? "nothing" : new Date(found.span.first).toISOString();
-  const span = isAboutSpan
-    ? [
-        {
-          label: `whole days between the first event of this log (${from}) and its last`,
-          count: days,
-          events: [],
-        },
-      ]
-    : [];
+  const contradictions = against.map((code) =>
+    describeFindings(
+      code,
+      found.findings.filter((finding) => finding.code === code),
+      found.all,
+    ),
+  );
+  const span = isAboutSpan ? [describeSpan(found.all)] : [];
   return { id, title, asks, figures: [...figures, ...contradictions, ...span], notShown };
+}
+
+/** @param events - of the whole log, as the audit is. */
+function describeFindings(
+  code: FindingCode,
+  findings: readonly Finding[],
+  events: readonly ReportEvent[],
+): Figure {
+  const found = findings.slice(0, NAMED).map(({ place, detail }) => {
+    const index = Number(ENTRY.exec(place)?.[1] ?? Number.NaN);
+    const of = events.find(({ event }) => event.indexes.includes(index));
+    return `${place}${of === undefined ? "" : ` of ${of.event.event_id}`}: ${detail}`;
+  });
+  const label = `findings of the audit of the whole log: ${code.replaceAll("_", " ")}`;
+  const others = findings.length - found.length;
+  const all = others > 0 ? [...found, `and ${others} more`] : found;
+  return { label, count: findings.length, events: [], found: all };
+}
+
+/** How long the log goes, from its first event to its last by their own times, both named. */
+function describeSpan(events: readonly ReportEvent[]): Figure {
+  const inTime = events.toSorted((left, right) => timeOf(left) - timeOf(right));
+  const [first, last] = [inTime.at(0), inTime.at(-1)];
+  const from = first === undefined ? "nothing" : new Date(timeOf(first)).toISOString();
+  return {
+    label: `whole days between the first event of this log (${from}) and its last`,
+    count:
+      first === undefined || last === undefined ? 0 : Math.floor((timeOf(last) - timeOf(first)) / DAY_MS),
+    events: [],
+    found: [...new Set([first, last])].flatMap((one) =>
+      one === undefined ? [] : [describeEvent(nameOf(one))],
+    ),
+  };
 }
 
 function measure(name: MeasureName, events: readonly ReportEvent[]): Figure {
   const { label, counts } = MEASURES[name];
   const counted = events.filter(counts);
-  const named = counted.slice(0, NAMED).map(({ event: { event_id, indexes } }) => ({ event_id, indexes }));
-  return { label, count: counted.length, events: named };
+  return { label, count: counted.length, events: counted.slice(0, NAMED).map(nameOf) };
+}
+
+function nameOf({ event: { event_id, indexes } }: ReportEvent): NamedEvent {
+  return { event_id, indexes };
 }
 
 function countActivity(

@@ -59,8 +59,8 @@ function formatFramework({ title, source, controls }: ReportFramework): readonly
 
 function formatControl({ id, title, asks, figures, notShown }: ReportControl): readonly string[] {
   const rows = figures.map(
-    ({ label, count, events }) =>
-      `| ${escapeMarkdown(label)} | ${count} | ${escapeMarkdown(describeEvents(events, count))} |`,
+    (figure) =>
+      `| ${escapeMarkdown(figure.label)} | ${figure.count} | ${escapeMarkdown(describeEvents(figure))} |`,
   );
   const table = ["| figure | count | events (entries) |", "| --- | ---: | --- |", ...rows];
   return [

@@ -145,9 +145,23 @@ describe("a report", () => {
       detail: "2 missing",
     } as const;
     const made = report(action(1), { log: { ...LOG, findings: [finding, finding] } });
-    expect(figure(made, "CC7.2", "sequence gap")?.count).toBe(2);
-    expect(figure(report(action(1)), "CC7.2", "sequence gap")?.count).toBe(0);
+    const words = `entry 1 of ${formatTestEventId(1)}: 2 missing`;
+    expect(figure(made, "CC7.2", "sequence gap")).toMatchObject({ count: 2, found: [words, words] });
+    expect(figure(report(action(1)), "CC7.2", "sequence gap")).toMatchObject({ count: 0, found: [] });
+    const many = report(action(1), { log: { ...LOG, findings: Array.from({ length: 9 }, () => finding) } });
+    expect(figure(many, "CC7.2", "sequence gap")?.found?.at(-1)).toBe("and 4 more");
+    for (const text of [formatHtml(made), formatMarkdown(made)]) expect(text).toContain("2 missing");
     expect(made.log.alarms).toBe(2);
+  });
+
+  it("names the events between which the log's span lies, once where they are one", () => {
+    const ids = (entries: readonly Uint8Array[]) =>
+      figure(report(entries), "Art. 19(1)", "whole days")?.found;
+    expect(ids([...action(30), ...action(10), ...action(20)])).toEqual([
+      `${formatTestEventId(10)} (3, 4, 5)`,
+      `${formatTestEventId(30)} (0, 1, 2)`,
+    ]);
+    expect([ids(action(1))?.length, ids([])]).toEqual([1, []]);
   });
 
   it("is the same for the same records, in every form, and of an empty log too", () => {

@@ -1,5 +1,5 @@
 /** Sentences that both forms of a report have. */
-import type { NamedEvent, Report } from "./make-report.ts";
+import type { Figure, NamedEvent, Report } from "./make-report.ts";
 
 export const TITLE = "What the ledger shows, control by control";
 
@@ -18,9 +18,15 @@ export function describeLog({ log, range, events }: Report): readonly (readonly 
   ];
 }
 
-/** The entries of the events that are named, and how many are not. */
-export function describeEvents(events: readonly NamedEvent[], count: number): string {
-  if (events.length === 0) return count === 0 ? "none" : "see the audit";
-  const named = events.map(({ event_id: id, indexes }) => `${id} (${indexes.join(", ")})`).join("; ");
+/** The entries of the events that are named, and how many are not; or what was found instead of events. */
+export function describeEvents({ events, count, found }: Figure): string {
+  if (found !== undefined) return found.length === 0 ? "none" : found.join("; ");
+  if (events.length === 0) return "none";
+  const named = events.map(describeEvent).join("; ");
   return count > events.length ? `${named}; and ${count - events.length} more` : named;
+}
+
+/** An event by its id, with its entries. */
+export function describeEvent({ event_id: id, indexes }: NamedEvent): string {
+  return `${id} (${indexes.join(", ")})`;
 }

@@ -20,7 +20,7 @@ export interface HistoryShape {
 /** Instant of the first event, Unix milliseconds. */
 export const HISTORY_START_MS = 1_795_000_000_000;
 /** Events are a quarter of a second apart, give or take ten seconds. */
-const STEP_MS = 250;
+export const STEP_MS = 250;
 const JITTER_MS = 20_000;
 /** Outcomes wait at most this many events. */
 const MAX_DELAY = 40;
@@ -118,6 +118,11 @@ function timeOf({ number, roll }: Moment): string {
 function eventIdOf(number: number): string {
   const hex = number.toString(16).padStart(12, "0");
   return `0199${hex.slice(0, 4)}-${hex.slice(4, 8)}-7${hex.slice(8, 11)}-8000-${hex.padStart(12, "0")}`;
+}
+
+/** The id of an event as the index keeps it. */
+export function encodeEventId(number: number): Uint8Array {
+  return Buffer.from(eventIdOf(number).replaceAll("-", ""), "hex");
 }
 
 function inventAction(shape: HistoryShape, { number, roll }: Moment) {

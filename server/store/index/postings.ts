@@ -5,8 +5,8 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { BLOCK_EVENTS, MemberSet, type Members, parseMembers } from "./members.ts";
 
-/** A row's key is `block * TERMS + term`, which stays a safe integer for 4 million blocks. */
-const TERMS = 2 ** 31;
+/** Keys of a block: a row's is `block * BLOCK_KEYS + term`, which stays a safe integer for 4 million blocks. */
+export const BLOCK_KEYS = 2 ** 31;
 /** Sets kept in memory for writing; the common terms are written again with every batch. */
 const MAX_KEPT = 150_000;
 
@@ -53,7 +53,7 @@ export class Postings {
 
   /** The events of a block that have a term, as of the last flush; null for none. */
   read(term: number, block: number): Members | null {
-    const key = block * TERMS + term;
+    const key = block * BLOCK_KEYS + term;
     const known = this.#read.get(key);
     const bytes = known === undefined ? this.#get.get(key)?.members : undefined;
     const members = known ?? (bytes instanceof Uint8Array ? parseMembers(bytes) : null);
@@ -65,7 +65,7 @@ export class Postings {
 
   /** Sets of these blocks are read again when they are asked for. */
   forget(blocks: ReadonlySet<number>): void {
-    for (const key of this.#read.keys()) if (blocks.has(Math.floor(key / TERMS))) this.#read.delete(key);
+    for (const key of this.#read.keys()) if (blocks.has(Math.floor(key / BLOCK_KEYS))) this.#read.delete(key);
   }
 
   #forgetOldest(): void {
@@ -74,7 +74,7 @@ export class Postings {
   }
 
   #open(term: number, event: number): MemberSet {
-    const key = Math.floor(event / BLOCK_EVENTS) * TERMS + term;
+    const key = Math.floor(event / BLOCK_EVENTS) * BLOCK_KEYS + term;
     const known = this.#sets.get(key);
     this.#dirty.add(key);
     if (known !== undefined) return known;
