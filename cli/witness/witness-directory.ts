@@ -3,6 +3,7 @@
  *
  *   witness.pem     Ed25519, PKCS#8, readable by its user only     witness.vkey    what others need to check it
  *   witness.db      one note per log                                evidence/       pairs of notes that cannot both be true
+ *   ends/           what named the next key of a log that has ended, with its proof: a longer tree of that log is in evidence/
  */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, sign } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
@@ -16,6 +17,7 @@ import {
   rawEd25519Key,
   requireKeyName,
 } from "@trustwarden/core/agentledger/signed-note.ts";
+import { originHash } from "@trustwarden/core/agentledger/witness.ts";
 import { encodeHex, encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { sha256 } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
@@ -34,6 +36,8 @@ export interface WitnessDirectory {
   readonly store: WitnessStore;
   /** Keeps two notes of one log that cannot both be true; the file, or null when there are many already. */
   readonly keepContradiction: (notes: readonly [string, string]) => string | null;
+  /** Keeps what ended a log, as it was announced and taken; the first of each, since a tree has one last leaf. */
+  readonly keepEnd: (origin: string, announcement: string) => void;
 }
 
 /**
@@ -82,6 +86,7 @@ export function openWitnessDirectory(directory: string): WitnessDirectory {
     signer,
     store: WitnessStore.open(join(directory, "witness.db")),
     keepContradiction: (notes) => keepContradiction(join(directory, "evidence"), notes),
+    keepEnd: (origin, announcement) => keepEnd(join(directory, "ends"), origin, announcement),
   };
 }
 
@@ -92,6 +97,12 @@ function keepContradiction(directory: string, notes: readonly [string, string]):
   const file = join(directory, `${encodeHex(sha256(encodeUtf8(text))).slice(0, 32)}.notes`);
   writeFileSync(file, text, { mode: 0o600 });
   return file;
+}
+
+function keepEnd(directory: string, origin: string, announcement: string): void {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const file = join(directory, `${originHash(origin)}.txt`);
+  if (!existsSync(file)) writeFileSync(file, announcement, { mode: 0o600, flush: true });
 }
 
 function requirePrivate(path: string): void {

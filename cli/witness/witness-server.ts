@@ -104,9 +104,12 @@ function addShard(body: string, { directory, logs, now, onEvent }: Known): Answe
   const announcement = parseAnnouncement(body);
   const origin = endedOrigin(announcement);
   const log = logs.get(origin);
-  const { answer } = directory.store.end(origin, (remembered) =>
-    decideAnnouncement(announcement, { log, remembered, nowMs: now() * MS_PER_SECOND }),
-  );
+  const { answer } = directory.store.end(origin, (remembered) => {
+    const step = decideAnnouncement(announcement, { log, remembered, nowMs: now() * MS_PER_SECOND });
+    // Before anything is remembered of it: what it later convicts somebody with is then there.
+    if (step.next !== null) directory.keepEnd(origin, body);
+    return step;
+  });
   const event = { status: answer.status };
   onEvent(answer.status === 200 ? { ...event, ended: origin, next: announcement.vkey } : event);
   return answer;

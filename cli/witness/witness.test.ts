@@ -5,7 +5,11 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { formatSubmission, MAX_SUBMISSION_BYTES } from "@trustwarden/core/agentledger/add-checkpoint.ts";
-import { announceEnd, formatAnnouncement } from "@trustwarden/core/agentledger/add-shard.ts";
+import {
+  announceEnd,
+  formatAnnouncement,
+  parseAnnouncement,
+} from "@trustwarden/core/agentledger/add-shard.ts";
 import { issueCheckpoint, verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { verifyWitnessedCheckpoint } from "@trustwarden/core/agentledger/cosignature.ts";
 import {
@@ -220,11 +224,29 @@ describe("a running witness", () => {
       expect([name, [403, 404].includes(await offer(name, 1))]).toEqual([name, true]);
     await log.append([encodeUtf8("more")]);
     await log.waitForCheckpoint(log.size);
+    // Each way to a longer tree is refused, and kept: with what ended the log it convicts whoever has the old key.
+    expect(existsSync(join(path, "evidence"))).toBe(false);
     expect(await submit(url, await submission(log.size - 1))).toMatchObject({ status: 422 });
+    const [file = "", ...others] = readdirSync(join(path, "evidence"));
+    expect(others).toEqual([]);
+    const [ended, longer] = readFileSync(join(path, "evidence", file), "utf8")
+      .split(/(?=^ledger\.acme\.test$)/m)
+      .map((note) => verifyCheckpoint(`${note.trimEnd()}\n`, HISTORY_VKEY));
+    expect([ended?.size, longer?.size]).toEqual([log.size - 1, log.size]);
+    const [end = ""] = readdirSync(join(path, "ends"));
+    const kept = parseAnnouncement(readFileSync(join(path, "ends", end), "utf8"));
+    expect([kept.vkey, verifyCheckpoint(kept.proof.checkpoint, HISTORY_VKEY).size]).toEqual([
+      next,
+      ended?.size,
+    ]);
+    await log.append([encodeUtf8("and more")]);
+    await log.waitForCheckpoint(log.size);
+    expect(await submit(url, await submission(0))).toMatchObject({ status: 409 });
+    expect(readdirSync(join(path, "evidence"))).toHaveLength(2);
     expect(await offer("2026q3", 2)).toBe(200);
-    const kept = WitnessStore.open(join(path, "witness.db"));
-    expect([...kept.nexts()]).toEqual([[HISTORY_ORIGIN, next]]);
-    kept.close();
+    const store = WitnessStore.open(join(path, "witness.db"));
+    expect([...store.nexts()]).toEqual([[HISTORY_ORIGIN, next]]);
+    store.close();
     expect(await offer("2026q4", 2)).toBe(200);
     await log.stop();
   });

@@ -49,9 +49,14 @@ export type WitnessStep =
   | {
       readonly kind: "refused";
       readonly answer: WitnessAnswer;
-      /** Two notes of one log that cannot both be true: the one remembered and the one submitted. */
-      readonly contradiction: readonly [string, string] | null;
+      readonly contradiction: Contradiction | null;
     };
+
+/**
+ * Two notes of one log that cannot both be true: the one remembered and the one submitted. Of a log that has ended, a longer one; what shows
+ * that it ended is the announcement that was taken.
+ */
+export type Contradiction = readonly [string, string];
 
 /** Name under which a witness shows what it remembers of a log: hex SHA-256 of the origin. */
 export function originHash(origin: string): string {
@@ -105,13 +110,14 @@ export function decideSubmission(
   const last = remembered === null ? null : parseCheckpointText(parseNote(remembered).unverifiedText);
   const lastSize = last?.size ?? 0;
   if (oldSize > head.size) return refused(plain(400, "old size beyond the checkpoint"));
+  const beyond: Contradiction | null = hasEnded && head.size > lastSize ? [remembered ?? "", note] : null;
   if (oldSize !== lastSize) {
-    return refused({ status: 409, contentType: TLOG_SIZE_TYPE, body: `${lastSize}\n` });
+    return refused({ status: 409, contentType: TLOG_SIZE_TYPE, body: `${lastSize}\n` }, beyond);
   }
   if (head.size === lastSize && last !== null && !isEqualBytes(head.root, last.root)) {
     return refused(plain(422, "another root for the same size"), [remembered ?? "", note]);
   }
-  if (hasEnded && head.size > lastSize) return refused(plain(422, "the log has ended"));
+  if (beyond !== null) return refused(plain(422, "the log has ended"), beyond);
   if (!isContinued(submission, last)) return refused(plain(422, "the proof does not show a continuation"));
   const line = issueCosignature(text, witness, now);
   return {
@@ -140,7 +146,7 @@ function isContinued({ head, proof }: SignedSubmission, last: Checkpoint | null)
   }
 }
 
-function refused(answer: WitnessAnswer, contradiction: readonly [string, string] | null = null): WitnessStep {
+function refused(answer: WitnessAnswer, contradiction: Contradiction | null = null): WitnessStep {
   return { kind: "refused", answer, contradiction };
 }
 
