@@ -82,6 +82,8 @@ describe("deploy/", () => {
     const image = read("container/Containerfile");
     expect(image).toMatch(/^FROM scratch$/m);
     expect(image).toMatch(/^USER 65532:65532$/m);
+    // The folders themselves, not what is in them: an empty volume belongs to whom its folder belongs.
+    expect(image).toMatch(/^COPY --chown=65532:65532 var\/lib \/var\/lib$/m);
     const [, data = ""] = /TRUSTWARDEN_DATA_DIR=(\S+)/.exec(image) ?? [];
     const [, keys = ""] = /TRUSTWARDEN_CONFIG_DIR=(\S+)/.exec(image) ?? [];
     expect(keys.startsWith(`${data}/`)).toBe(false);
