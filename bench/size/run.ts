@@ -19,7 +19,7 @@ import { summarise } from "../revocation/statistics.ts";
 import { inFilledDirectory } from "./fill-directory.ts";
 import type { Made } from "./generate.ts";
 import type { NodesOrder, NodesReport } from "./nodes.ts";
-import { type LargeServer, openServer } from "./server.ts";
+import { type LargeServer, openServer, type Use } from "./server.ts";
 
 const NODES = join(import.meta.dirname, "nodes.ts");
 const PAGES = 50;
@@ -150,12 +150,22 @@ async function measureRenewals(server: LargeServer) {
     ...summarise(times),
     server_cpu_seconds: round(cpu),
     server_cpu_ms_each: round((cpu / report.renewed) * 1000),
+    server_cpu_ms_by_thread: byThread(before, after, report.renewed),
     system_share: round((after.systemSeconds - before.systemSeconds) / cpu),
     raw_verification_us: round(rawUs),
     raw_verifications_each: round(((cpu / report.renewed) * 1e6) / rawUs),
     share_of_machine_at_833: round(((cpu / report.renewed) * 833) / machine.cores),
     rss_mib: after.rssMib,
   };
+}
+
+/** Milliseconds of each thread that took more than a hundredth of one, for each renewal. */
+function byThread(before: Use, after: Use, renewed: number): Readonly<Record<string, number>> {
+  const each = [...after.threads].map(([name, seconds]): [string, number] => [
+    name,
+    round(((seconds - (before.threads.get(name) ?? 0)) / renewed) * 1000),
+  ]);
+  return Object.fromEntries(each.filter(([, ms]) => ms > 0).sort(([, one], [, other]) => other - one));
 }
 
 /**

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import { observation } from "../observe.ts";
-import { processorTicks, residentMib, TICKS_PER_SECOND } from "../process-use.ts";
+import { processorTicks, residentMib, TICKS_PER_SECOND, threadTicks } from "../process-use.ts";
 import { askOperator, end } from "../warden.ts";
 import { QUOTAS, TRUST_DOMAIN } from "./founding.ts";
 
@@ -20,6 +20,8 @@ export interface Use {
   /** Of it, in the kernel. */
   readonly systemSeconds: number;
   readonly rssMib: number;
+  /** Seconds of each thread, by its name. */
+  readonly threads: ReadonlyMap<string, number>;
 }
 
 /** A server that is listening. */
@@ -78,5 +80,6 @@ function readUse({ pid = 0 }: ChildProcess): Use {
     cpuSeconds: (user + system) / TICKS_PER_SECOND,
     systemSeconds: system / TICKS_PER_SECOND,
     rssMib: residentMib(pid),
+    threads: new Map([...threadTicks(pid)].map(([name, ticks]) => [name, ticks / TICKS_PER_SECOND])),
   };
 }

@@ -7,7 +7,7 @@
  * @see RFC 5280 §4.1; X509-SVID
  */
 import { encodeBase64url, encodeHex } from "../bytes.ts";
-import { isP256Signature, type PublicKey, parseP256PublicKey, sha256 } from "../crypto.ts";
+import { isP256Signature, type PublicKey, parseP256PublicKey, requireP256Key, sha256 } from "../crypto.ts";
 import { TrustWardenError } from "../error.ts";
 import { type KeyUsage, parseExtensions } from "./certificate-extensions.ts";
 import { OID, OTHER_ALGORITHMS } from "./certificate-oids.ts";
@@ -46,6 +46,7 @@ export interface Certificate {
   readonly notBefore: number;
   /** Unix seconds; TrustWarden treats the certificate as expired from this second on. */
   readonly notAfter: number;
+  /** Proven to be a point of the curve when it was read, and imported when something is first checked with it. */
   readonly publicKey: PublicKey;
   /** SubjectPublicKeyInfo DER. */
   readonly spki: Uint8Array;
@@ -103,6 +104,8 @@ function parseFields(der: Uint8Array): Certificate {
   requireEcdsaWithSha256(algorithm);
   requireOurKind(spki);
   const { subjectAltName, basicConstraints, ...profile } = parseExtensions(extensions);
+  requireP256Key(spki.raw);
+  let publicKey: PublicKey | undefined;
   return {
     der,
     tbs: tbs.raw,
@@ -111,7 +114,10 @@ function parseFields(der: Uint8Array): Certificate {
     issuer: parseName(issuer),
     subject: parseName(subject),
     ...parseValidity(validity),
-    publicKey: parseP256PublicKey(spki.raw),
+    get publicKey() {
+      publicKey ??= parseP256PublicKey(spki.raw);
+      return publicKey;
+    },
     spki: spki.raw,
     sha256: encodeBase64url(sha256(der)),
     uris: subjectAltName?.uris ?? [],

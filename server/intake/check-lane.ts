@@ -28,7 +28,8 @@ export function createOwnLane(keys: KeyCache = new KeyCache()): CheckLane {
 /** A thread. @param onLost - told once when it ended by itself. */
 export function createThreadLane(onLost: (error: unknown) => void): CheckLane {
   const file = `./check-thread${extname(fileURLToPath(import.meta.url))}`;
-  const worker = new Worker(new URL(file, import.meta.url), { env: threadEnvironment() });
+  const place = new URL(file, import.meta.url);
+  const worker = new Worker(place, { name: "signatures", env: threadEnvironment() });
   return new ThreadLane(worker, onLost);
 }
 

@@ -123,6 +123,7 @@ class TerminableEngine implements WorkerEngine {
   async #startWorker(): Promise<void> {
     const channel = createChannel();
     const worker = new Worker(new URL("./policy-worker.ts", import.meta.url), {
+      name: "policy",
       workerData: { channel, options: this.#options },
       env: threadEnvironment(),
     });

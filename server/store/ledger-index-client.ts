@@ -32,7 +32,8 @@ export class IndexThread {
   constructor(data: IndexThreadData, onLost: (error: unknown) => void) {
     const file = `./ledger-index-thread${extname(fileURLToPath(import.meta.url))}`;
     this.#onLost = onLost;
-    this.#worker = new Worker(new URL(file, import.meta.url), { workerData: data, env: threadEnvironment() });
+    const place = new URL(file, import.meta.url);
+    this.#worker = new Worker(place, { name: "ledger-index", workerData: data, env: threadEnvironment() });
     const ready = Promise.withResolvers<IndexProgress>();
     const exited = Promise.withResolvers<void>();
     this.ready = ready.promise;

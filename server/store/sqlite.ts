@@ -218,7 +218,8 @@ class WriterClient {
   constructor(data: WriterData, onFatal: (why: ErrorDetails) => void) {
     const file = `./writer${extname(fileURLToPath(import.meta.url))}`;
     this.#onFatal = onFatal;
-    this.#worker = new Worker(new URL(file, import.meta.url), { workerData: data, env: threadEnvironment() });
+    const place = new URL(file, import.meta.url);
+    this.#worker = new Worker(place, { name: "writer", workerData: data, env: threadEnvironment() });
     const ready = Promise.withResolvers<void>();
     const exited = Promise.withResolvers<void>();
     this.ready = ready.promise;
