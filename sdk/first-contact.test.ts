@@ -2,6 +2,7 @@
 import { createServer, type Server } from "node:https";
 import { createAuthority } from "@trustwarden/core/agentid/authority.ts";
 import { digestOfAuthorities, formatTrustBundle } from "@trustwarden/core/agentid/trust-bundle.ts";
+import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { afterEach, describe, expect, it } from "vitest";
 import { HeldNonces } from "./held-nonces.ts";
 import { createInstanceKey } from "./instance-key.ts";
@@ -103,6 +104,22 @@ const beside = (text: string) => ({
 const contact = (url: string, authoritiesSha256 = PIN) =>
   connectServer({ url, trustDomain: TRUST_DOMAIN, authoritiesSha256 }, createTestRuntime());
 const untrusted = expect.objectContaining({ code: "server_untrusted" });
+
+describe("a ledger", () => {
+  it("keeps the first key that a process saw, whatever the server says later", async () => {
+    const { url } = await listen({});
+    const server = await contact(url);
+    const keys = server.ledgerKeys;
+    const told = (log_vkey: string) => ({
+      body: encodeUtf8(JSON.stringify({ ...discoveryOf(SERVER_ID), log_vkey })),
+      atMs: 0,
+    });
+    server.takeDiscovery(told(logVkey));
+    expect(() => server.takeDiscovery(told(`x${logVkey}`))).toThrow(untrusted);
+    expect([server.ledgerKeys, server.discovery.log_vkey]).toEqual([keys, logVkey]);
+    server.release();
+  });
+});
 
 describe("first contact", () => {
   it.each([429, 503])("with a server that is too busy, %i, does not call it an impostor", async (code) => {

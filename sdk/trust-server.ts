@@ -322,9 +322,11 @@ export class TrustServer implements Watched {
 
   #keepDiscovery(discovery: Discovery, atMs: number): void {
     requireOwnDiscovery(discovery, this.trustDomain);
+    this.#ledgerKeys ??= new FollowedKeys(discovery.log_vkey, () => this.#readShards());
+    // A ledger has its first key for good. Who shows this process another one would have it forget what it has seen.
+    if (this.#ledgerKeys.vkey !== discovery.log_vkey)
+      throw new TrustWardenError("server_untrusted", { reason: "another ledger" });
     this.#nonces.keep(discovery.nonce, atMs);
-    if (this.#ledgerKeys?.vkey !== discovery.log_vkey)
-      this.#ledgerKeys = new FollowedKeys(discovery.log_vkey, () => this.#readShards());
     this.#discovery = discovery;
   }
 

@@ -36,12 +36,13 @@ def server(live: LiveServer) -> Iterator[TrustServer]:
 
 def test_discovery_of_a_proven_server_is_its_own_or_refused(live: LiveServer, server: TrustServer) -> None:
     server.take_discovery(BroughtDiscovery(beside(live.discovery), monotonic()))
-    before = server.discovery
+    before, keys = server.discovery, server.ledger_keys
     verifier = f"spiffe://{live.discovery['trust_domain']}/trustwarden/verifier/finance/inst-1"
     lies: list[JsonObject] = [
         {"trust_domain": "other.test"},
         {"server_id": verifier},
         {"stop_url": "http://127.0.0.1:7444"},
+        {"log_vkey": f"x{live.discovery['log_vkey']}"},
     ]
     cases = [(beside({**live.discovery, **lie}), "server_untrusted") for lie in lies]
     cases += [(text, "server_unreachable") for text in (encode_base64url(b"not JSON"), "no base64url!")]
@@ -50,6 +51,7 @@ def test_discovery_of_a_proven_server_is_its_own_or_refused(live: LiveServer, se
             server.take_discovery(BroughtDiscovery(text, monotonic()))
         assert (text, refused.value.code) == (text, code)
     assert server.discovery is before
+    assert server.ledger_keys is keys
 
 
 @pytest.mark.parametrize("is_readable", [True, False])
