@@ -7,7 +7,21 @@ import { AgentIdentity } from "./agent-identity.ts";
 import { type LiveServer, type LiveService, startLiveServer, startLiveService } from "./live.test.support.ts";
 
 const step = z.strictObject({
-  do: z.enum(["create", "spawn", "act", "fetch", "jwt", "revoke", "stop", "close"]),
+  do: z.enum([
+    "create",
+    "spawn",
+    "delegate",
+    "act",
+    "fetch",
+    "jwt",
+    "wit",
+    "renew",
+    "receipts",
+    "revoke",
+    "stop",
+    "hear",
+    "close",
+  ]),
   who: z.string(),
   ends: z.union([z.string(), z.number()]),
   new: z.string().default(""),
@@ -20,6 +34,8 @@ const step = z.strictObject({
   action: z.string().optional(),
   resource: z.string().default(""),
   fails: z.boolean().default(false),
+  params: z.record(z.string(), z.json()).default({}),
+  twice: z.boolean().default(false),
   method: z.string().default("GET"),
   path: z.string().default(""),
   verifier: z.string().optional(),
@@ -29,7 +45,8 @@ const step = z.strictObject({
 const row = z.strictObject({
   what: z.string(),
   steps: z.array(step).min(1),
-  ledger: z.array(z.array(z.string())),
+  /** Everything that the ledger has of the first identity and those below it; an empty list would hold of anything. */
+  ledger: z.array(z.array(z.string())).min(1),
 });
 const { rows } = z
   .object({ rows: z.array(row).min(10) })
@@ -54,6 +71,7 @@ const TOO_LATE: ReadonlySet<string | number> = new Set(["lease_expired", 503]);
 
 let live: LiveServer;
 let service: LiveService;
+let bystander: AgentIdentity;
 
 beforeAll(async () => {
   live = await startLiveServer();
@@ -62,13 +80,40 @@ beforeAll(async () => {
     routes: ROUTES,
     listener: (_request, response) => void response.end("{}"),
   });
+  bystander = await AgentIdentity.create({
+    name: "bystander",
+    ticket: live.ticket({ name: "bystander", scope: ["read:transactions"] }),
+  });
 });
 afterAll(async () => {
+  await bystander?.close();
   await service?.close();
   await live?.close();
 });
 
 class PlannedError extends Error {}
+
+/** Action, or kind of event, and outcome of what the ledger has of an agent and those below it, oldest first. */
+async function recordsOf(agentId: string): Promise<readonly (readonly string[])[]> {
+  const { events } = Object(await live.admin("GET", `/v1/events?limit=100&subtree=${agentId}`));
+  const seen: readonly { kind: string; action: string | null; outcome: string }[] = events;
+  const finished = seen.filter(({ outcome }) => outcome !== "pending");
+  return finished.map(({ kind, action, outcome }) => [action ?? kind, outcome]).reverse();
+}
+
+/** Whatever was reported before is in the ledger, and in its index, once a later visit of somebody else is. */
+async function letTheLedgerCatchUp(): Promise<void> {
+  const before = (await recordsOf(bystander.agentId)).length;
+  const visit = async () => {
+    const answer = await bystander.fetch(`${service.url}/transactions`);
+    await answer.arrayBuffer();
+    return answer.status;
+  };
+  await expect.poll(visit, { timeout: 30_000 }).toBe(200);
+  await expect
+    .poll(async () => (await recordsOf(bystander.agentId)).length, { timeout: 30_000 })
+    .toBeGreaterThan(before);
+}
 
 /** The identities of one row, by their names in it, and how each step ends. */
 class Stage {
@@ -88,13 +133,9 @@ class Stage {
     }
   }
 
-  /** Action and outcome of what the server has of the first identity and those below it, oldest first. */
-  async outcomes(): Promise<readonly (readonly string[])[]> {
-    const { agentId } = this.#of("root");
-    const { events } = Object(await live.admin("GET", `/v1/events?kind=action&limit=100&subtree=${agentId}`));
-    const seen: readonly { action: string; outcome: string }[] = events;
-    const finished = seen.filter(({ outcome }) => outcome !== "pending");
-    return finished.map(({ action, outcome }) => [action, outcome]).reverse();
+  /** What the ledger has of the first identity and those below it. */
+  records(): Promise<readonly (readonly string[])[]> {
+    return recordsOf(this.#of("root").agentId);
   }
 
   async close(): Promise<void> {
@@ -109,7 +150,7 @@ class Stage {
     }
   }
 
-  async #move(asked: Step): Promise<number | undefined> {
+  async #move(asked: Step): Promise<string | number | undefined> {
     const { who, action = "", resource, audience, by } = asked;
     switch (asked.do) {
       case "create":
@@ -118,8 +159,11 @@ class Stage {
       case "spawn":
         this.#made.set(asked.new, await this.#spawn(asked));
         return undefined;
+      case "delegate":
+        this.#made.set(asked.new, await this.#delegate(asked));
+        return undefined;
       case "act":
-        await this.#of(who).act(action, resource, null, async () => {
+        await this.#of(who).act(action, resource, asked.params, async () => {
           if (asked.fails) throw new PlannedError();
         });
         return undefined;
@@ -127,6 +171,19 @@ class Stage {
         return this.#fetch(asked);
       case "jwt":
         expect((await this.#of(who).jwt(audience)).split(".")).toHaveLength(3);
+        return undefined;
+      case "wit":
+        await this.#of(who).wit();
+        return undefined;
+      case "renew":
+        await this.#of(who).renew();
+        return undefined;
+      case "receipts":
+        return this.#of(who)
+          .receipts.map(({ allow }) => (allow ? "allow" : "deny"))
+          .join(" ");
+      case "hear":
+        await this.#hear(asked);
         return undefined;
       case "revoke":
         await this.#of(who).revoke("contract");
@@ -151,6 +208,24 @@ class Stage {
     return this.#of(who).spawn({ name, scope, ...(ttl && { ttl }) });
   }
 
+  /** As between two processes: nothing but texts goes from one to the other. */
+  async #delegate({ who, new: made, scope, twice }: Step): Promise<AgentIdentity> {
+    const asking = AgentIdentity.request({ name: `${this.#name}-${made}`, scope });
+    const grant = await this.#of(who).grant(asking.text);
+    const child = await asking.complete(grant);
+    if (!twice) return child;
+    await child.close();
+    return asking.complete(grant);
+  }
+
+  async #hear({ who, by }: Step): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const forget = this.#of(who).whenStopped(resolve);
+    await this.#of(by).revoke({ child: this.#of(who), reason: "contract" });
+    await promise;
+    forget();
+  }
+
   async #fetch({ who, method, path, action, verifier }: Step): Promise<number> {
     const said = { ...(action && { action }), ...(verifier && { verifier }) };
     const answer = await this.#of(who).fetch(`${service.url}${path}`, { method, ...said });
@@ -173,6 +248,7 @@ it.each(rows.map(({ what, ...rest }, index) => ({ what, index, ...rest })))(
     for (const one of steps) ends.push(await stage.play(one));
     expect(ends).toEqual(steps.map((one) => one.ends));
     await stage.close();
-    await expect.poll(() => stage.outcomes(), { timeout: 30_000 }).toEqual(ledger);
+    await letTheLedgerCatchUp();
+    expect(await stage.records()).toEqual(ledger);
   },
 );

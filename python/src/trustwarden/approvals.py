@@ -60,7 +60,7 @@ def is_ask(reasons: Sequence[str]) -> bool:
 
 
 def refusal_of(reasons: Sequence[str]) -> ErrorCode:
-    """The code of a decision that is no allow; `policy_unavailable` where an engine's silence is all that stands against it."""
+    """The code of a decision that is no allow; `policy_unavailable` where only an engine's silence is against it."""
     others = [reason for reason in reasons if reason != "policy_unavailable"]
     if len(others) < len(reasons) and (len(others) == 0 or is_ask(others)):
         return "policy_unavailable"

@@ -170,8 +170,9 @@ class Permit:
     def begin(self) -> Visit:
         """Requires an allow and that it still holds at this very moment, and watches the visit from now on.
 
-        Raises: TrustWardenError `denied`, `approval_required`, `policy_unavailable`, `lease_expired`, `identity_revoked`,
-        `decision_stale`, `svid_expired`; the caller then calls `refuse` and answers with the receipt.
+        Raises: TrustWardenError `denied`, `approval_required`, `policy_unavailable`, `lease_expired`,
+        `identity_revoked`, `decision_stale`, `svid_expired`; the caller then calls `refuse` and answers with the
+        receipt.
         """
         decision = self._verified.decision
         if not decision.allow:
