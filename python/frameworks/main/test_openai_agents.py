@@ -10,9 +10,12 @@ from typing import Any, ClassVar
 import pytest
 from agents import Agent, Model, ModelResponse, RunConfig, Runner, Usage, WebSearchTool, function_tool
 from agents.items import ToolCallOutputItem
+from agents.mcp import MCPServer
 from agents.tool_context import ToolContext
 from contract import ToolObjects
 from harness import ACTIONS, SCOPE, Call, Definition, Desk, Harness, PausingHarness, Result, ToolHarness, Turn
+from mcp.types import CallToolResult
+from mcp.types import Tool as McpTool
 from openai.types.responses import (
     Response,
     ResponseCompletedEvent,
@@ -39,6 +42,32 @@ def output_of(turn: Turn) -> list[Any]:
         )
         for call in turn
     ]
+
+
+class Breaking(MCPServer):
+    """Has two tools, of which one says that it failed."""
+
+    @property
+    def name(self) -> str:
+        return "breaking"
+
+    async def connect(self) -> None:
+        pass
+
+    async def cleanup(self) -> None:
+        pass
+
+    async def list_tools(self, *_: Any, **__: Any) -> list[Any]:
+        return [McpTool(name=name, input_schema={"type": "object"}) for name in ("break_it", "mend_it")]
+
+    async def call_tool(self, tool_name: str, *_: Any, **__: Any) -> CallToolResult:
+        return CallToolResult(content=[], is_error=tool_name == "break_it")
+
+    async def list_prompts(self) -> Any:
+        return None
+
+    async def get_prompt(self, *_: Any, **__: Any) -> Any:
+        return None
 
 
 class Scripted(Model):
@@ -162,6 +191,21 @@ class TestOpenAiAgents(PausingContract, ToolObjects):
         late.tools.append(WebSearchTool())
         with pytest.raises(ValueError, match="cannot be guarded"):
             asyncio.run(Runner.run(late, "go", run_config=CONFIG))
+        root.close()
+
+    def test_an_answer_of_an_mcp_server_that_says_it_failed_is_a_failure_in_the_ledger(self, world: World) -> None:
+        turns: list[Turn] = [[Call("break_it", {}, "c1")], [Call("mend_it", {}, "c2")], "done"]
+        root, server = world.create(["use:tool:*"]), Breaking()
+        agent = Agent(name="desk", model=Scripted(turns), mcp_servers=[server])
+        protect(agent, root)
+        assert asyncio.run(Runner.run(agent, "go", run_config=CONFIG)).final_output == "done"
+        expected = [(root.id, "use:tool:break_it", "failure"), (root.id, "use:tool:mend_it", "success")]
+
+        def came() -> list[tuple[str, str, str]]:
+            # At load a call is decided again, and the decision of before is aborted.
+            return [record for record in world.records(root) if record[2] != "aborted"]
+
+        world.eventually(lambda: came() == expected, lambda: f"{came()} != {expected}")
         root.close()
 
     def test_a_tool_that_is_added_later_is_guarded(self, world: World, desk: Desk) -> None:

@@ -35,6 +35,7 @@ from ._approvals import Question
 from ._core import Guard, Refused, ToolCall, Waiting, body_of
 from ._discover import reachable
 from ._mapping import ActionOf, ToolAction, Unmapped
+from ._openai_answers import note_answers_of, noting_answers
 from ._openai_runs import Runs, inside_call
 
 __all__ = ["Question", "ToolAction", "acting_as", "current_identity", "protect", "question_of"]
@@ -134,6 +135,8 @@ def _guard_agent(agent: Agent[Any], runs: Runs, spec: AgentSpec) -> None:
         await runs.find(spec, run_context)
         return [_guarded(tool, runs, spec) for tool in await original.get_all_tools(self, run_context)]
 
+    for server in agent.mcp_servers:
+        note_answers_of(server)
     agent.tools = [_guarded(tool, runs, spec) for tool in agent.tools]
     agent.hooks = _hooks(agent.hooks, runs)
     members = {"get_all_tools": get_all_tools, _RUNS: runs, "__module__": original.__module__}
@@ -225,8 +228,8 @@ class _ToolGuard:
         inside = object()
         token = inside_call.set(inside)
         try:
-            async with await self._decided(run, context.tool_call_id, text):
-                with body_of(self._runs.guard, self._tool.name):
+            async with await self._decided(run, context.tool_call_id, text) as call:
+                with body_of(self._runs.guard, self._tool.name), noting_answers(call):
                     return await self._raising.on_invoke_tool(context, text)
         finally:
             inside_call.reset(token)
