@@ -12,6 +12,8 @@ export type News = (typeof NEWS)[number];
 
 /** Has the others look, and hears that they have one look; beside the database, which says so by itself without it. */
 export interface Notices {
+  /** Whether they get through at the moment; without it everybody looks by the clock. */
+  readonly isLinked: boolean;
   /** Whether anybody hears it, nobody knows. */
   tell(news: News): void;
   /** @returns how to end that. */

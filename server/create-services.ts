@@ -206,10 +206,11 @@ function createSearches(parts: Pick<Core, "ledger"> & Pick<Parts, "index" | "sha
   } satisfies Partial<Services>;
 }
 
-function createScrape({ meter, index, clock }: Parts): Scrape {
+function createScrape({ meter, index, clock, shared }: Parts): Scrape {
   return new Scrape({
     figures: meter.figures,
     indexed: () => index.size,
+    notices: shared?.notices,
     version: SERVER_VERSION,
     startedAt: Math.floor(clock.nowMs() / MS_PER_SECOND),
   });

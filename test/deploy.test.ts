@@ -12,8 +12,8 @@ import { startTestServer, type TestServer } from "./support/server.ts";
 const read = (path: string) => readFileSync(new URL(`../deploy/${path}`, import.meta.url), "utf8");
 /** Made by Prometheus itself. */
 const OF_PROMETHEUS = ["up"];
-/** Only where witnesses are configured. */
-const SOMETIMES = ["trustwarden_ledger_witnessed_entries"];
+/** Only where witnesses, or NATS, are configured. */
+const SOMETIMES = ["trustwarden_ledger_witnessed_entries", "trustwarden_notices_linked"];
 
 let server: TestServer;
 let known: ReadonlySet<string>;

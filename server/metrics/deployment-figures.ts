@@ -1,4 +1,5 @@
 /** The state of the deployment, read when somebody asks: counts and lags, no ids. */
+import type { Notices } from "@trustwarden/core/notices.ts";
 import type { Services } from "../http/services.ts";
 import { type Family, Gauge } from "./exposition.ts";
 import { readGauge } from "./process-figures.ts";
@@ -6,7 +7,10 @@ import { readGauge } from "./process-figures.ts";
 /** @param options.indexed - entries of the ledger that the index has been given. */
 export function readDeployment(
   services: Services,
-  { indexed }: { readonly indexed: () => number },
+  {
+    indexed,
+    notices,
+  }: { readonly indexed: () => number; readonly notices: Pick<Notices, "isLinked"> | undefined },
 ): readonly Family[] {
   const { ledger, feed, intake, gateway, reads, approvals } = services;
   const { size } = ledger.log;
@@ -31,6 +35,15 @@ export function readDeployment(
             "trustwarden_ledger_witnessed_entries",
             "Entries under the newest checkpoint that enough witnesses cosigned.",
             ledger.witnessedSize ?? 0,
+          ),
+        ]),
+    ...(notices === undefined
+      ? []
+      : [
+          readGauge(
+            "trustwarden_notices_linked",
+            "1 while NATS carries the notices of servers that share a store, 0 while they look by the clock.",
+            notices.isLinked ? 1 : 0,
           ),
         ]),
     readPlaces(intake.admission, {

@@ -1,4 +1,5 @@
 /** What Prometheus reads: the figures that were counted, the state of the deployment, and the process, as one page. */
+import type { Notices } from "@trustwarden/core/notices.ts";
 import type { RawAnswer } from "../http/route.ts";
 import type { Services } from "../http/services.ts";
 import { readDeployment } from "./deployment-figures.ts";
@@ -12,17 +13,21 @@ const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 export class Scrape {
   readonly #figures: Figures;
   readonly #indexed: () => number;
+  readonly #notices: Pick<Notices, "isLinked"> | undefined;
   readonly #process: ProcessFigures;
 
   /** @param options.startedAt - Unix seconds. */
   constructor(options: {
     readonly figures: Figures;
     readonly indexed: () => number;
+    /** Where something else than the database carries them. */
+    readonly notices: Pick<Notices, "isLinked"> | undefined;
     readonly version: string;
     readonly startedAt: number;
   }) {
     this.#figures = options.figures;
     this.#indexed = options.indexed;
+    this.#notices = options.notices;
     this.#process = new ProcessFigures(options);
   }
 
@@ -34,7 +39,7 @@ export class Scrape {
   async read(services: Services): Promise<RawAnswer> {
     const families = [
       ...familiesOf(this.#figures),
-      ...readDeployment(services, { indexed: this.#indexed }),
+      ...readDeployment(services, { indexed: this.#indexed, notices: this.#notices }),
       ...this.#process.read(),
     ];
     return {

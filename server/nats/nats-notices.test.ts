@@ -103,6 +103,7 @@ describe.skipIf(!HAS_NATS)("notices over NATS", () => {
         ]),
       PATIENT,
     );
+    expect(left.notices.isLinked).toBe(false);
     left.notices.tell("state");
     expect(right.heard).toEqual([]);
     await nats.start();

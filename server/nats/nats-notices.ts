@@ -44,6 +44,10 @@ export class NatsNotices implements Notices {
     this.#running = this.#run();
   }
 
+  get isLinked(): boolean {
+    return this.#wasLinked === true;
+  }
+
   tell(news: News): void {
     // What is appended here may be sequenced here, NATS or not.
     if (news === "appends") this.#looks.appends.ask();
