@@ -79,6 +79,30 @@ describe("frames", () => {
     );
   });
 
+  test("what is read at one look means the same as what is read the long way, and is refused with the same code", () => {
+    const lines = fc.oneof(beat.map(encodeBeat), serverFrame.map(encodeServerFrame)).map(lineOf);
+    const edit = fc.record({
+      at: fc.nat(120),
+      cut: fc.nat(3),
+      put: fc.constantFrom("", "0", "9", "-", "A", "=", '"', ","),
+    });
+    const outcome = (parse: (line: string) => unknown, line: string) => {
+      let value: unknown;
+      const code = codeOf(() => {
+        value = parse(line);
+      });
+      return { value, code };
+    };
+    fc.assert(
+      fc.property(lines, edit, (line, { at, cut, put }) => {
+        const edited = line.slice(0, at) + put + line.slice(at + cut);
+        for (const parse of [parseBeat, parseServerFrame])
+          expect(outcome(parse, edited)).toEqual(outcome(parse, ` ${edited}`));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
   test("no text makes a parser fail with anything but a code", () => {
     const text = fc.oneof(
       fc.string(),

@@ -30,6 +30,10 @@ const MAX_TARGET_ID_CHARS = 2048;
 /** More than anybody has behind one relay; what all connections say together stays a number that can be added up. */
 export const MAX_BEHIND = 100_000_000;
 const NONCE_BYTES = 16;
+/** The two lines that come all the time, as they are written here; whatever else means the same is read the long way. */
+const OWN_BEAT = /^\{"nonce":"([\w-]{21}[AQgw])","ack":(0|[1-9]\d{0,14})\}$/;
+const OWN_ECHO =
+  /^\{"echo":"([\w-]{21}[AQgw])","epoch":(0|[1-9]\d{0,14}),"seq":(0|[1-9]\d{0,14})(?:,"lease_ms":([1-9]\d{0,2}))?\}$/;
 
 /** What a push can be about. */
 export const TARGET_KINDS = [
@@ -119,6 +123,8 @@ export type ServerFrame = HelloFrame | EchoFrame | PushFrame;
  * @throws TrustWardenError `request_malformed`, `request_too_large`, `base64_malformed` or a `json_…` code.
  */
 export function parseBeat(line: string): Beat {
+  const [, nonce, ack] = OWN_BEAT.exec(line) ?? [];
+  if (nonce !== undefined) return { nonce, ack: Number(ack) };
   const frame = parseJsonObject(line, MAX_BEAT_BYTES);
   const own = { nonce: parseNonce(frame.nonce), ack: parseCount(frame.ack) };
   if (!Object.hasOwn(frame, "behind")) {
@@ -140,6 +146,8 @@ export function encodeBeat({ nonce, ack, behind }: Beat): Uint8Array {
  * @throws TrustWardenError `request_malformed`, `request_too_large`, `base64_malformed` or a `json_…` code.
  */
 export function parseServerFrame(line: string): ServerFrame {
+  const own = readOwnEcho(line);
+  if (own !== undefined) return own;
   const frame = parseJsonObject(line, MAX_SERVER_LINE_BYTES);
   if (Object.hasOwn(frame, "hello")) return parseHello(frame);
   if (Object.hasOwn(frame, "echo")) return parseEcho(frame);
@@ -159,6 +167,13 @@ export function encodeServerFrame(frame: ServerFrame): Uint8Array {
     case "push":
       return encodePush(frame);
   }
+}
+
+function readOwnEcho(line: string): EchoFrame | undefined {
+  const [, nonce, epoch, seq, leaseMs] = OWN_ECHO.exec(line) ?? [];
+  if (nonce === undefined) return undefined;
+  const own = { kind: "echo", nonce, epoch: Number(epoch), seq: Number(seq) } as const;
+  return leaseMs === undefined ? own : { ...own, leaseMs: parseLeaseMs(Number(leaseMs)) };
 }
 
 function parseHello(frame: JsonObject): HelloFrame {
