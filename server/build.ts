@@ -37,6 +37,7 @@ import { openPolicies } from "./policies.ts";
 import { openReplica } from "./replicas.ts";
 import { ALONE, askTogether, requireCurrent, type Sharing } from "./shared/sharing.ts";
 import { openSinks } from "./sinks/open-sinks.ts";
+import { tendStreams } from "./ssf/silent-streams.ts";
 import { remoteStateOf } from "./state-config.ts";
 import { tendStateLink } from "./state-link.ts";
 import type { OnFollowed } from "./store/sqlite.ts";
@@ -157,7 +158,7 @@ async function startServing(
   });
   outside = await openOutsideListeners(services, { config, tls: tlsMaterialOf(core), cleanups });
   gateway = await openConfiguredGateway({ services, config, tls: tlsMaterialOf(core), cleanups });
-  await openConfiguredSinks(core, cleanups);
+  await startTelling(core, services, cleanups);
   services.federation.start();
   tendAuthority(core.keeper, services);
   cleanups.push(() => core.keeper.close());
@@ -257,6 +258,14 @@ function followOthers(services: Services, tables: Parameters<OnFollowed>[0]): vo
   federation.follow();
   followGateway(services, tables);
   approvals.tellAnswered((id) => reads.findApproval(id)?.answer !== null);
+}
+
+/** Sinks send, and streams that nobody takes from are given up, by the server that has the seat where there are several. */
+async function startTelling(core: Core, services: Services, cleanups: Cleanup[]): Promise<void> {
+  await openConfiguredSinks(core, cleanups);
+  const { shared } = core.parts;
+  const isTending = () => shared?.duties.isSeated ?? true;
+  cleanups.push(tendStreams({ ...services, self: () => services.serverSvid().spiffeId, isTending }));
 }
 
 function openConfiguredSinks(core: Core, cleanups: Cleanup[]): Promise<void> {

@@ -5,6 +5,7 @@ import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from "jose";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createOwner, enrolAgent, enrolVerifier, spawn, type TestInstance } from "./support/actors.ts";
 import { codeOf, jsonOf, type RawAnswer, send, sendAdmin } from "./support/http.ts";
+import { eventsOf, payloadsOf } from "./support/refusals.ts";
 import { createHome, startTestServer, type TestHome, type TestServer } from "./support/server.ts";
 
 const CAEP = "https://schemas.openid.net/secevent/caep/event-type";
@@ -173,6 +174,69 @@ describe("a stream that is polled", () => {
   });
 });
 
+describe("a stream from which nobody takes", () => {
+  const UPDATED = "https://schemas.openid.net/secevent/ssf/event-type/stream-updated";
+  const GIVEN_UP = "given up: nothing was taken for 14 days";
+
+  it("is given up after two weeks, gives its place back, and says so to its receiver", async () => {
+    const streamId = await createStream();
+    for (let made = 1; made < 4; made += 1) await createStream();
+    const status = () => ask("GET", `/ssf/status?stream_id=${streamId}`);
+    const [taken = ""] = JSON.parse((await ask("GET", "/ssf/stream")).text).map(
+      (stream: { stream_id: string }) => stream.stream_id,
+    );
+    expect(taken).toBe(streamId);
+    await server.close();
+    const later = (days: number) => ({
+      nowMs: () => Date.now() + days * 86_400_000,
+      monoMs: () => performance.now(),
+    });
+    server = await startTestServer({}, home, later(13.9));
+    receiver = await enrolVerifier(server, "mail");
+    expect(jsonOf(await status())).toEqual({ stream_id: streamId, status: "enabled" });
+    // The others are asked for their events, and go on.
+    const others = JSON.parse((await ask("GET", "/ssf/stream")).text).slice(1);
+    for (const { stream_id } of others) await poll(stream_id);
+    await server.close();
+    server = await startTestServer({}, home, later(15));
+    receiver = await enrolVerifier(server, "mail");
+    await eventually(async () => jsonOf(await status())).toEqual({
+      stream_id: streamId,
+      status: "disabled",
+      reason: GIVEN_UP,
+    });
+    const { events, subjects, jtis } = await poll(streamId);
+    expect(events).toEqual([{ [UPDATED]: { status: "disabled", reason: GIVEN_UP } }]);
+    expect(subjects).toEqual([{ format: "opaque", id: streamId }]);
+    expect((await poll(streamId, { ...IN_A_HURRY, ack: jtis })).events).toEqual([]);
+    const recorded = await Promise.all(
+      (await eventsOf(server, "admin")).map(async (event) => (await payloadsOf(server, event))[0]),
+    );
+    expect(recorded.filter((record) => String(record?.principal).includes("/trustwarden/server/"))).toEqual([
+      expect.objectContaining({
+        subject: "spiffe://acme.test/trustwarden/verifier/mail",
+        details: { act: "ssf stream", change: "given up", stream_id: streamId },
+      }),
+    ]);
+    // Its place is another's now, and it comes back only where there is one.
+    const enable = () => ask("POST", "/ssf/status", { body: { stream_id: streamId, status: "enabled" } });
+    const another = await createStream();
+    const refused = await enable();
+    expect([refused.status, codeOf(refused)]).toEqual([409, "ssf_limit_reached"]);
+    expect((await ask("DELETE", `/ssf/stream?stream_id=${another}`)).status).toBe(204);
+    expect(jsonOf(await enable())).toEqual({ stream_id: streamId, status: "enabled" });
+    expect((await poll(streamId)).events).toEqual([]);
+  });
+
+  it("cannot be made to look like one by its receiver", async () => {
+    const stream_id = await createStream();
+    const answer = await ask("POST", "/ssf/status", {
+      body: { stream_id, status: "disabled", reason: GIVEN_UP },
+    });
+    expect([answer.status, codeOf(answer)]).toEqual([400, "request_malformed"]);
+  });
+});
+
 describe("the management of streams", () => {
   it("is found in the metadata, with every address that answers", async () => {
     const metadata = jsonOf(await send(server.url, { target: "/.well-known/ssf-configuration" }));
@@ -195,6 +259,7 @@ describe("the management of streams", () => {
       aud: "spiffe://acme.test/trustwarden/verifier/mail",
       delivery: { method: POLL },
       min_verification_interval: 30,
+      inactivity_timeout: 1_209_600,
     });
   });
 

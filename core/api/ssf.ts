@@ -57,6 +57,8 @@ export const ssfStream = z.object({
   events_delivered: z.array(z.string()),
   delivery: z.object({ method: z.string(), endpoint_url: z.string() }),
   min_verification_interval: z.number().int(),
+  /** Seconds for which a receiver may leave untaken what it could take. */
+  inactivity_timeout: z.number().int(),
   description: z.string().optional(),
 });
 export type SsfStream = z.infer<typeof ssfStream>;

@@ -26,9 +26,9 @@ export const TOLD_KINDS: readonly string[] = ["revoke", "narrow", "transfer"];
 export const EVENT_TYPES = ["session-revoked", "credential-change", "token-claims-change"] as const;
 export type EventType = (typeof EVENT_TYPES)[number];
 
-/** What happened to whom, before it is anybody's; or the answer of a stream to a receiver that asks whether it is alive. */
+/** What happened to whom, before it is anybody's; or what a stream says of itself: that it is alive, or its new status. */
 export interface SecurityEvent {
-  readonly type: EventType | "verification";
+  readonly type: EventType | "verification" | "stream-updated";
   /** The same for the same happening, whoever is told. */
   readonly jti: string;
   readonly subject: JsonObject;
@@ -47,7 +47,7 @@ export interface SetParties {
 
 /** The full name of an event. */
 export function formatEventType(type: SecurityEvent["type"]): string {
-  return type === "verification" ? `${SSF}/${type}` : `${CAEP}/${type}`;
+  return `${type === "verification" || type === "stream-updated" ? SSF : CAEP}/${type}`;
 }
 
 /** What a record of the ledger means to others; nothing for most. */

@@ -12,12 +12,17 @@ import { formatCanonicalJson, type JsonObject, parseJsonObject } from "@trustwar
 export const STREAM_STATUSES = ["enabled", "paused", "disabled"] as const;
 export type StreamStatus = (typeof STREAM_STATUSES)[number];
 
+/** The reason of a stream that the server gave up; no receiver may say the same. */
+export const GIVEN_UP = "given up: nothing was taken for 14 days";
+/** Ends the `jti` of what a stream says of its own status. */
+const OF_UPDATE = ".stream-updated";
+
 /** Also the name of a stream's file. */
 const STREAM_ID = /^str_[0-9A-HJKMNP-TV-Z]{26}$/;
 /** Of one stream's file: texts of a few hundred subjects. */
 const MAX_FILE_CHARS = 1_048_576;
 
-/** A verification that the receiver asked for and has not taken. */
+/** A verification that the receiver asked for, or word of its stream's status, that it has not taken. */
 export interface Verification {
   readonly jti: string;
   /** The receiver's own word, given back; null without one. */
@@ -40,6 +45,22 @@ export interface StreamState {
   readonly verifications: readonly Verification[];
   /** Entry of the ledger before which everything was taken. */
   readonly next: number;
+}
+
+/** Whether the server gave a stream up: it has no place any more, and can be enabled again where there is one. */
+export function isGivenUp({ status, reason }: Pick<StreamState, "status" | "reason">): boolean {
+  return status === "disabled" && reason === GIVEN_UP;
+}
+
+/** The same stream without its place; what it says is that. */
+export function givenUp(state: StreamState, id: string): StreamState {
+  const verifications = [{ jti: `${id}${OF_UPDATE}`, state: null }];
+  return { ...state, status: "disabled", reason: GIVEN_UP, verifications };
+}
+
+/** Whether this is no answer to a receiver, but what a stream says of its own status. */
+export function isUpdate({ jti }: Verification): boolean {
+  return jti.endsWith(OF_UPDATE);
 }
 
 export function formatStreamState(state: StreamState): string {

@@ -13,13 +13,16 @@ import { formatUlid, formatUuidV7, type Random } from "@trustwarden/core/id.ts";
 import { formatCanonicalJson } from "@trustwarden/core/json.ts";
 import { askTogether } from "../shared/sharing.ts";
 import { EVENT_TYPES, formatEventType, type SecurityEvent } from "./security-event.ts";
+import { isSilent } from "./silent-streams.ts";
 import type { KeptStream, StreamFiles } from "./stream-files.ts";
-import type { StreamState } from "./stream-state.ts";
+import { givenUp, isGivenUp, isUpdate, type StreamState } from "./stream-state.ts";
 import { StreamWindow } from "./stream-window.ts";
 
 /** Of one receiver, and of all: each stream that is polled reads the ledger for itself. */
 const MAX_STREAMS_EACH = 4;
 const MAX_STREAMS = 64;
+/** Without a place: kept to say so; beyond this many the oldest goes. */
+const MAX_GIVEN_UP = 64;
 /** Subjects that a stream does not tell about. */
 const MAX_REMOVED = 256;
 /** Verifications that nobody has taken. */
@@ -108,8 +111,10 @@ export class SecurityEventStreams {
 
   /** Refuses what `create` would refuse now, and makes nothing. @throws TrustWardenError `ssf_limit_reached`. */
   requireRoom(receiver: string): void {
-    const isFull = this.list(receiver).length >= MAX_STREAMS_EACH || this.#streams.size >= MAX_STREAMS;
-    if (isFull) throw new TrustWardenError("ssf_limit_reached", { limit: MAX_STREAMS_EACH });
+    const placed = [...this.#streams.values()].map(({ state }) => state).filter((state) => !isGivenUp(state));
+    const own = placed.filter((state) => state.receiver === receiver);
+    if (own.length >= MAX_STREAMS_EACH || placed.length >= MAX_STREAMS)
+      throw new TrustWardenError("ssf_limit_reached", { limit: MAX_STREAMS_EACH });
   }
 
   /** Begins with what happens from now on. @throws TrustWardenError `ssf_limit_reached`. */
@@ -141,7 +146,7 @@ export class SecurityEventStreams {
 
   /** Refuses what `change` would refuse now, and changes nothing. @throws as `change`. */
   requireChangeable(receiver: string, streamId: string, change: (state: StreamState) => StreamChange): void {
-    changedTo(this.read(receiver, streamId), change);
+    this.#changedTo(this.read(receiver, streamId), change);
   }
 
   /** @throws TrustWardenError `not_found`, `ssf_limit_reached` for too many subjects. */
@@ -153,7 +158,7 @@ export class SecurityEventStreams {
     const live = this.#require(receiver, streamId);
     return this.#inTurn(live, async () => {
       const before = live.state;
-      const changed = changedTo(before, change);
+      const changed = this.#changedTo(before, change);
       // What happened while a stream was disabled is never told.
       if (before.status === "disabled" || changed.status === "disabled")
         live.window.moveTo(this.#options.ledger.size);
@@ -166,6 +171,22 @@ export class SecurityEventStreams {
     const live = this.#require(receiver, streamId);
     await this.#inTurn(live, () => this.#options.files.remove(live));
     this.#streams.delete(streamId);
+  }
+
+  /**
+   * Gives up each stream from which nobody takes any more: it has no place then, and says so.
+   *
+   * @param record - of a change, before it is made.
+   * @throws TrustWardenError `store_unavailable`, `ledger_unavailable`, `ledger_corrupt`.
+   */
+  async giveUpSilent(record: (state: StreamState) => Promise<void>): Promise<void> {
+    await this.refresh();
+    for (const live of [...this.#streams.values()])
+      if (!isGivenUp(live.state)) await this.#inTurn(live, () => this.#giveUpIfSilent(live, record));
+    // Ids rise, so the oldest stand first.
+    const lost = [...this.#streams.values()].filter(({ state }) => isGivenUp(state));
+    const oldest = lost.toSorted((one, other) => (one.state.streamId < other.state.streamId ? -1 : 1));
+    for (const { state } of oldest.slice(0, -MAX_GIVEN_UP)) await this.remove(state.receiver, state.streamId);
   }
 
   /** Has the stream say the receiver's word back. @throws TrustWardenError `not_found`, `rate_limited`. */
@@ -230,13 +251,31 @@ export class SecurityEventStreams {
       const verifications = state.verifications.filter(({ jti }) => !taken.has(jti));
       if (window.next !== state.next || verifications.length < state.verifications.length)
         await this.#keep(live, { ...state, verifications });
+      const own = verifications.map((sent) => formatOwn(state, sent));
+      // A stream that has ended says that, and nothing else.
+      if (isGivenUp(state)) return { events: own.slice(0, maxEvents), hasMore: false };
       if (state.status !== "enabled") return { events: [], hasMore: false };
-      const owed = [
-        ...verifications.map((sent) => formatVerification(state.streamId, sent)),
-        ...window.events,
-      ];
+      const owed = [...own, ...window.events];
       return { events: owed.slice(0, maxEvents), hasMore: owed.length > maxEvents || !isRead };
     });
+  }
+
+  async #giveUpIfSilent(live: Live, record: (state: StreamState) => Promise<void>): Promise<void> {
+    const { ledger, clock, random } = this.#options;
+    if (!(await isSilent(live.state, ledger, clock.nowMs()))) return;
+    await record(live.state);
+    live.window.moveTo(ledger.size);
+    await this.#keep(live, givenUp(live.state, formatUuidV7(clock.nowMs(), random)));
+  }
+
+  /** @throws TrustWardenError `ssf_limit_reached`, also for a stream that was given up where there is no place for it. */
+  #changedTo(state: StreamState, change: (state: StreamState) => StreamChange): StreamState {
+    const changed = { ...state, ...change(state) };
+    if (changed.removed.length > MAX_REMOVED)
+      throw new TrustWardenError("ssf_limit_reached", { limit: MAX_REMOVED });
+    if (!isGivenUp(state) || isGivenUp(changed)) return changed;
+    this.requireRoom(state.receiver);
+    return { ...changed, verifications: changed.verifications.filter((sent) => !isUpdate(sent)) };
   }
 
   /** Kept before it counts. */
@@ -303,14 +342,6 @@ export class SecurityEventStreams {
   }
 }
 
-/** @throws TrustWardenError `ssf_limit_reached`. */
-function changedTo(state: StreamState, change: (state: StreamState) => StreamChange): StreamState {
-  const changed = { ...state, ...change(state) };
-  if (changed.removed.length > MAX_REMOVED)
-    throw new TrustWardenError("ssf_limit_reached", { limit: MAX_REMOVED });
-  return changed;
-}
-
 /** Full names of the events that a stream brings. */
 export function deliveredTo({ requested }: Pick<StreamState, "requested">): readonly string[] {
   const names = EVENT_TYPES.map(formatEventType);
@@ -325,10 +356,12 @@ function isWanted(state: StreamState, event: SecurityEvent): boolean {
   );
 }
 
-function formatVerification(
-  streamId: string,
-  { jti, state }: StreamState["verifications"][number],
+function formatOwn(
+  { streamId, status, reason }: StreamState,
+  sent: StreamState["verifications"][number],
 ): SecurityEvent {
-  const claims = state === null ? {} : { state };
-  return { type: "verification", jti, subject: { format: "opaque", id: streamId }, claims };
+  const { jti, state } = sent;
+  const subject = { format: "opaque", id: streamId };
+  if (isUpdate(sent)) return { type: "stream-updated", jti, subject, claims: { status, reason } };
+  return { type: "verification", jti, subject, claims: state === null ? {} : { state } };
 }

@@ -24,7 +24,8 @@ import { formatThumbprint } from "@trustwarden/core/crypto.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { formatCanonicalJson, type JsonObject } from "@trustwarden/core/json.ts";
 import { EVENT_TYPES, formatEventType, issueSecurityEventToken } from "../../ssf/security-event.ts";
-import type { StreamState } from "../../ssf/stream-state.ts";
+import { INACTIVITY_SECONDS } from "../../ssf/silent-streams.ts";
+import { GIVEN_UP, type StreamState } from "../../ssf/stream-state.ts";
 import { deliveredTo, MIN_VERIFICATION_SECONDS, type StreamChange } from "../../ssf/streams.ts";
 import type { Caller } from "../caller.ts";
 import { append, requireStillLive } from "../control-ports.ts";
@@ -103,12 +104,13 @@ export async function readStreamStatus(
   return statusOf(services.streams.read(receiverOf(caller), query.stream_id));
 }
 
-/** @throws TrustWardenError `not_found`, `ledger_unavailable`. */
+/** @throws TrustWardenError `not_found`, `ledger_unavailable`, `ssf_limit_reached`, `request_malformed` for the server's own word. */
 export async function changeStreamStatus(
   services: Services,
   visit: Visit<SsfStatusRequest>,
 ): Promise<SsfStatus> {
   const { stream_id, status, reason = null } = visit.body;
+  if (reason === GIVEN_UP) throw new TrustWardenError("request_malformed", { reason: "reason" });
   const details = { change: "status", status };
   const to = () => ({ status, reason });
   return statusOf(await change(services, visit, { streamId: stream_id, details, to }));
@@ -237,6 +239,7 @@ function viewOf(services: Services, state: StreamState): SsfStream {
     events_delivered: [...deliveredTo(state)],
     delivery: { method: BY_POLL, endpoint_url: `${ssfBaseOf(services)}/ssf/streams/${streamId}/poll` },
     min_verification_interval: MIN_VERIFICATION_SECONDS,
+    inactivity_timeout: INACTIVITY_SECONDS,
     ...(description === null ? {} : { description }),
   };
 }
