@@ -7,6 +7,8 @@ export const order = z.discriminatedUnion("kind", [
     kind: z.literal("open"),
     /** Of the verifiers that are watched; each holds a lease of its own. */
     tickets: z.array(z.string()),
+    /** In place of those whose enrolment was not answered in time. */
+    spares: z.array(z.string()),
     /** Leases in all, shared among the tickets: ten thousand identities would measure the enrolment. */
     leases: z.number().int(),
     /** Whom the leases are asked of; relays unless it is the server. */

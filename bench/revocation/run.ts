@@ -36,6 +36,8 @@ import { share } from "./statistics.ts";
 const VERIFIERS = join(import.meta.dirname, "verifiers.ts");
 /** Revocations come at any moment of the verifiers' beats. */
 const MAX_PAUSE_MS = 200;
+/** Tickets beside those that are needed: so many, and one for each so many. */
+const SPARES = 10;
 /** With every lease open and nothing else to do, for the processor time of a beat. */
 const BEATING_MS = 3_000;
 /** After the answer the verifiers are watched a little longer: somebody might allow again. */
@@ -233,15 +235,20 @@ async function openVerifiers(
   const opened: Promise<Answer>[] = [];
   for (const [index, child] of children.entries()) {
     const leases = share(verifiers, processes, index);
-    const tickets: string[] = [];
-    for (let one = 0; one < Math.ceil(leases / leasesEach); one += 1) {
-      tickets.push(await deployment.verifierTicket(`watched-${index}-${one}`));
-    }
+    const identities = Math.ceil(leases / leasesEach);
+    const tickets = await ticketsFor(deployment, `watched-${index}`, identities);
+    const spares = await ticketsFor(deployment, `spare-${index}`, SPARES + Math.ceil(identities / SPARES));
     const origins = [...network.origins(index)];
-    const order = { kind: "open", tickets, leases, origins, areRelays: relays > 0, beatMs } as const;
+    const order = { kind: "open", tickets, spares, leases, origins, areRelays: relays > 0, beatMs } as const;
     opened.push(ask(child, { ...order, perSecond: openPerSecond / processes }));
   }
   await Promise.all(opened);
+}
+
+async function ticketsFor(deployment: Deployment, name: string, count: number): Promise<string[]> {
+  const tickets: string[] = [];
+  for (let one = 0; one < count; one += 1) tickets.push(await deployment.verifierTicket(`${name}-${one}`));
+  return tickets;
 }
 
 /** A service with a visitor in each process. */

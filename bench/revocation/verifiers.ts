@@ -20,6 +20,9 @@ const READY_TIMEOUT_MS = 3_600_000;
 /** Once refused, a verifier is tried less often: it only has to be seen that it stays so. */
 const RELAXED_EVERY = 8;
 
+/** On a machine that is too busy to answer in time, an enrolment is made again, with another ticket: this one may be spent. */
+const PAUSE_AFTER_FAILURE_MS = 1_000;
+
 /** Handshakes at once. */
 const LANES = 4;
 const PROGRESS_MS = 5_000;
@@ -36,6 +39,7 @@ Error.stackTraceLimit = 0;
 const leases: Lease[] = [];
 let watched: readonly Watched[] = [];
 let timer: NodeJS.Timeout | undefined;
+let known: ReturnType<typeof connectServer> | undefined;
 let nextOpeningMs = 0;
 let visits = 0;
 let refusedVisits = 0;
@@ -113,17 +117,10 @@ async function openAll(given: Opening): Promise<void> {
 
 async function openLeases(
   { ticket: text, count }: { readonly ticket: string; readonly count: number },
-  { origins, areRelays, beatMs, perSecond }: Opening,
+  { origins, areRelays, beatMs, perSecond, spares }: Opening,
 ): Promise<void> {
   const runtime = systemRuntime;
-  const ticket = readTicket(text);
-  const server = await connectServer(ticket.address, runtime);
-  const { credential } = await enrol({
-    server,
-    key: createInstanceKey(),
-    envelope: ticket.envelope,
-    runtime,
-  });
+  const { server, credential } = await enrolOne(text, spares);
   const peer = server.peerCheck(() => credential.tls);
   const [stopUrl = server.discovery.stop_url] = origins;
   const relays = areRelays ? origins : [];
@@ -139,6 +136,26 @@ async function openLeases(
     });
     await lease.ready();
     leases.push(lease);
+  }
+}
+
+/** The process knows its server once, as a service does. @throws TrustWardenError what the server refuses, or without spares. */
+async function enrolOne(text: string, spares: string[]) {
+  const runtime = systemRuntime;
+  const ticket = readTicket(text);
+  try {
+    known ??= connectServer(ticket.address, runtime);
+    const server = await known;
+    const key = createInstanceKey();
+    const { credential } = await enrol({ server, key, envelope: ticket.envelope, runtime });
+    return { server, credential };
+  } catch (error) {
+    const spare = spares.pop();
+    const isLate = error instanceof TrustWardenError && error.code === "server_unreachable";
+    if (!isLate || spare === undefined) throw error;
+    known = undefined;
+    await sleep(PAUSE_AFTER_FAILURE_MS);
+    return await enrolOne(spare, spares);
   }
 }
 
