@@ -78,7 +78,7 @@ bit died[NODES];                   /* and its connection is not closed yet */
 #endif
 
 chan beats[NODES * NODES] = [1] of { byte };                          /* ack */
-chan lines[NODES] = [NE + 2] of { mtype, byte, byte, short };         /* kind, epoch, seq, agents or grant */
+chan lines[NODES * NODES] = [NE + 2] of { mtype, byte, byte, short }; /* kind, epoch, seq, agents or grant */
 
 hidden byte i, j, k, ack, e, n, x;
 hidden short rest, gift;
@@ -102,16 +102,31 @@ byte stopped = 0;                  /* what the world knows: stops that are compl
 #define PARENT(c, p) ((c) == V && (p) > 0 || (c) != V && (p) == 0)
 #endif
 
+/* Decision 0100: a verifier whose relay is silent asks another one beside it, and goes on reading the first until the other is
+   taken. Whoever it asks says hello at once, and what it says waits. */
+#ifdef BESIDE
+byte beside = NONE;
+#ifdef HEARS_OLD
+#define HEARS(c, p) (cur[c] == (p) || (c) == V)
+#else
+#define HEARS(c, p) (cur[c] == (p) || (c) == V && beside == (p))
+#endif
+#define ASKS(c) ((c) == V && beside != NONE)
+#else
+#define HEARS(c, p) (cur[c] == (p))
+#define ASKS(c) false
+#endif
+
 inline send(above, below, what, data) {
   if
-  :: open[PAIR(above, below)] && cur[below] == above -> lines[below]!what, epoch[above], seq[above], data
+  :: open[PAIR(above, below)] && HEARS(below, above) -> lines[PAIR(above, below)]!what, epoch[above], seq[above], data
   :: else
   fi
 }
 
-inline forget_lines(c) {
+inline forget_lines(above, below) {
   do
-  :: len(lines[c]) > 0 -> lines[c]?_,_,_,_
+  :: len(lines[PAIR(above, below)]) > 0 -> lines[PAIR(above, below)]?_,_,_,_
   :: else -> break
   od
 }
@@ -263,7 +278,9 @@ inline answer(p, c) {
 
 inline leave(c) {
   if
-  :: cur[c] != NONE -> forget_lines(c)
+#ifndef HEARS_OLD
+  :: cur[c] != NONE -> forget_lines(cur[c], c)
+#endif
   :: else
   fi;
   cur[c] = NONE;
@@ -336,6 +353,12 @@ inline on_push(c) {
 /* A process of a relay or the verifier ends, and with it all that it knew. */
 inline die(c) {
   go_stale(c);
+#ifdef BESIDE
+  if
+  :: c == V && beside != NONE -> forget_lines(beside, c); beside = NONE
+  :: else
+  fi;
+#endif
 #ifdef STORE
   if
   :: open[PAIR(0, c)] -> died[c] = 1
@@ -408,10 +431,18 @@ proctype Feed(byte p; byte c) {
 /* Its lower end: whoever follows. */
 proctype Follower(byte c; byte p) {
   do
-  :: d_step { cur[c] == NONE && SERVES(p) && !open[PAIR(p, c)] ->
+  :: d_step { cur[c] == NONE && !ASKS(c) && SERVES(p) && !open[PAIR(p, c)] ->
        cur[c] = p; phase[c] = CONNECTING; open[PAIR(p, c)] = 1; send(p, c, HELLO, 0) }
-  :: d_step { cur[c] == p && len(lines[c]) > 0 ->
-       lines[c]?kind, e, n, gift;
+#ifdef HEARS_OLD
+  :: d_step { cur[c] != p && c == V && cur[c] != NONE && len(lines[PAIR(p, c)]) > 0 ->
+       lines[PAIR(p, c)]?kind, e, n, gift;
+       if
+       :: kind == ECHO -> on_echo(c)
+       :: else
+       fi }
+#endif
+  :: d_step { cur[c] == p && len(lines[PAIR(p, c)]) > 0 ->
+       lines[PAIR(p, c)]?kind, e, n, gift;
        if
        :: kind == HELLO -> on_hello(c)
        :: kind == ECHO -> on_echo(c)
@@ -420,13 +451,25 @@ proctype Follower(byte c; byte p) {
   :: d_step { cur[c] == p && phase[c] == FOLLOWING && !sent[c] && spent[c] < 2 && len(beats[PAIR(p, c)]) == 0 ->
        sent[c] = 1; age[c] = 0;
 #ifdef FEW
+#ifdef BESIDE
+       spent[c] = (c == V -> spent[c] + 1 : 2);     /* one to each of the two that it asks */
+#else
        spent[c] = (c == V -> 2 : spent[c] + 1);
+#endif
 #endif
        acknowledge(c);
        if
        :: open[PAIR(p, c)] -> beats[PAIR(p, c)]!ack
        :: else
        fi }
+#ifdef BESIDE
+  :: d_step { c == V && cur[c] != NONE && cur[c] != p && beside == NONE && SERVES(p) && !open[PAIR(p, c)] ->
+       beside = p; open[PAIR(p, c)] = 1; send(p, c, HELLO, 0) }
+  /* Heard first: it is followed, and whoever was followed is left with what it still said. */
+  :: d_step { c == V && beside == p -> leave(c); cur[c] = p; phase[c] = CONNECTING; beside = NONE }
+  /* Whom we follow was heard first, or the try failed. */
+  :: d_step { c == V && beside == p -> forget_lines(p, c); beside = NONE }
+#endif
 #ifndef STEADY
   :: d_step { cur[c] == p && MAY_BREAK(c) -> leave(c); skip }
 #ifndef NO_DEATHS
@@ -479,6 +522,9 @@ proctype Clock() {
 #endif
 #ifdef REACH_MOVED
 #define REACH (cur[V] == 2 && LIVE(V) && echoed[CLOSED(1, V)] > 0 && phase[V] == FOLLOWING && epoch[2] > 0)
+#endif
+#ifdef REACH_BESIDE    /* another relay is followed, and a beat to the one before is not answered yet */
+#define REACH (cur[V] == 2 && phase[V] == FOLLOWING && sent[V] && len(beats[PAIR(1, V)]) > 0 && epoch[2] > 0)
 #endif
 #ifdef REACH_ORPHAN
 #define REACH (LIVE(V) && !known[1] && epoch[0] > 0 && !(stopped & 1) && floor == 0) /* a lease outlives its relay */
