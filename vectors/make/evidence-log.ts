@@ -9,6 +9,7 @@ import { formatTime } from "@trustwarden/core/event.ts";
 import { formatRequestCommitment } from "@trustwarden/core/intent.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
 import { createVectorDomain, createVectorParty, NOW, seededSigner, type VectorParty } from "../seeded.ts";
+import { type ApprovalLie, approvalOf } from "./evidence-approval.ts";
 
 export const domain = createVectorDomain("acme.test");
 export const server = createVectorParty(domain, ["trustwarden", "server", "01S"]);
@@ -52,6 +53,9 @@ interface Lies {
   readonly entryAge: number | null;
   /** Whether the ledger says that the action's payload was erased. */
   readonly isErased: boolean;
+  readonly ownerId: string;
+  /** The owner's yes that let the action be; null without one. */
+  readonly approval: ApprovalLie | null;
 }
 
 /** The entries, and what of them is the action. */
@@ -78,26 +82,41 @@ const HONEST: Lies = {
   childScope: null,
   entryAge: null,
   isErased: false,
+  ownerId: "own_1",
+  approval: null,
 };
 
 /** The log. */
 export function makeLog(changes: Partial<Lies>): VectorLog {
   const lies = { ...HONEST, ...changes };
   const intent = intentEntry(lies);
-  const before = [startEntry(lies), ownerEntry(), agentEntry(lies), verifierEntry()];
+  const approval = lies.approval && approvalIn(lies.approval, lies.ownerId);
+  const approved = (approval?.controls ?? []).map((one, index) => ({
+    id: 80 + index,
+    entry: control(80 + index, one),
+  }));
+  const before = [
+    startEntry(lies),
+    ownerEntry(lies),
+    agentEntry(lies),
+    verifierEntry(),
+    ...approved.map(({ entry }) => entry),
+  ];
+  const outcome = (status: "success" | "failure" = "success") =>
+    outcomeEntry(intent, { by: lies.outcomeBy, decisionIndex: before.length + 1, status });
   const action = [
     intent,
-    decisionEntry(intent, lies),
-    ...(lies.hasOutcome ? [outcomeEntry(intent, lies)] : []),
-    ...(lies.repeats === "outcome" ? [outcomeEntry(intent, lies)] : []),
-    ...(lies.repeats === "another outcome" ? [outcomeEntry(intent, lies, "failure")] : []),
+    decisionEntry(intent, lies, approval?.reference ?? null),
+    ...(lies.hasOutcome ? [outcome()] : []),
+    ...(lies.repeats === "outcome" ? [outcome()] : []),
+    ...(lies.repeats === "another outcome" ? [outcome("failure")] : []),
   ];
   const more = [
     ...(lies.childScope === null ? [] : [{ id: 95, entry: childEntry(lies.childScope) }]),
     ...(lies.entryAge === null ? [] : [{ id: 96, entry: builtEntry(lies.entryAge) }]),
     ...(lies.isErased ? [{ id: 97, entry: erasureEntry() }] : []),
   ];
-  const entries = [...before, ...action, revokeEntry(), ...more.map(({ entry }) => entry)];
+  const entries = [...before, ...action, revokeEntry(lies), ...more.map(({ entry }) => entry)];
   const one = eventId(1);
   return {
     entries,
@@ -107,6 +126,7 @@ export function makeLog(changes: Partial<Lies>): VectorLog {
       eventId(91),
       eventId(92),
       eventId(93),
+      ...approved.map(({ id }) => eventId(id)),
       ...action.map(() => one),
       eventId(94),
       ...more.map(({ id }) => eventId(id)),
@@ -120,17 +140,30 @@ function startEntry({ hasServer }: Lies): Uint8Array {
   return control(90, { kind: "start", subject: server.id, details: { ...carried } });
 }
 
-function ownerEntry(): Uint8Array {
-  const details = { owner: "own_1", spki: encodeBase64(encodeSpki(owner.publicKey)) };
-  return control(91, { kind: "owner", subject: "own_1", chain: ["owner:own_1"], details });
+function ownerEntry({ ownerId }: Lies): Uint8Array {
+  const details = { owner: ownerId, spki: encodeBase64(encodeSpki(owner.publicKey)) };
+  return control(91, { kind: "owner", subject: ownerId, chain: [`owner:${ownerId}`], details });
 }
 
-function agentEntry({ ticketBy, possessionBy, scope, ticketAge }: Lies): Uint8Array {
+function approvalIn(lie: ApprovalLie, ownerId: string) {
+  const about = {
+    owner: ownerId,
+    agent: agent.id,
+    action: "write:transactions",
+    resource: "postgres://finance-db/transactions",
+    audience: verifier.id,
+    policy_sha256: DIGEST,
+  };
+  const signer = lie.by === "stranger" ? stranger.signer : owner;
+  return approvalOf(lie, about, { signer, keyid: formatOwnerKeyid(owner.publicKey), eventId: eventId(1) });
+}
+
+function agentEntry({ ticketBy, possessionBy, scope, ticketAge, ownerId }: Lies): Uint8Array {
   const signer = ticketBy === "owner" ? owner : stranger.signer;
   const document = {
     v: 1,
     kind: "agent",
-    owner: "own_1",
+    owner: ownerId,
     ...placeOf(agent.id),
     iat: NOW + ticketAge,
     exp: NOW + ticketAge + TICKET_SECONDS,
@@ -147,7 +180,7 @@ function agentEntry({ ticketBy, possessionBy, scope, ticketAge }: Lies): Uint8Ar
     enrolment: ticket,
     possession: possessionOf(holder, ticket),
   };
-  return control(92, { kind: "issue", subject: agent.id, chain: ["owner:own_1", "agt_pay"], details });
+  return control(92, { kind: "issue", subject: agent.id, chain: [`owner:${ownerId}`, "agt_pay"], details });
 }
 
 /** How a document names the agent that it lets be. */
@@ -233,8 +266,8 @@ function erasureEntry(): Uint8Array {
   return control(97, { kind: "admin", subject: `payload:${eventId(1)}`, details });
 }
 
-function revokeEntry(): Uint8Array {
-  return control(94, { kind: "revoke", subject: agent.id, chain: ["owner:own_1", "agt_pay"], epoch: 9 });
+function revokeEntry({ ownerId }: Lies): Uint8Array {
+  return control(94, { kind: "revoke", subject: agent.id, chain: [`owner:${ownerId}`, "agt_pay"], epoch: 9 });
 }
 
 function intentEntry({ intentBy }: Lies): Uint8Array {
@@ -258,7 +291,11 @@ function intentEntry({ intentBy }: Lies): Uint8Array {
   return encodeUtf8(issueEnvelope("intent", payload, by.signer, agent.sha256));
 }
 
-function decisionEntry(intent: Uint8Array, { decisionBy, chain }: Lies): Uint8Array {
+function decisionEntry(
+  intent: Uint8Array,
+  { decisionBy, chain }: Lies,
+  approval: JsonObject | null,
+): Uint8Array {
   const by = decisionBy === "server" ? server : verifier;
   const payload = {
     v: 1,
@@ -269,7 +306,7 @@ function decisionEntry(intent: Uint8Array, { decisionBy, chain }: Lies): Uint8Ar
     class: "B",
     chain: [...chain],
     policy: { name: "trustwarden-builtin-v1", bundle_sha256: DIGEST },
-    approval: null,
+    approval,
     from: { peer: "127.0.0.1" },
     custody: "agent",
     attested: { type: "none", strength: "none", composition_sha256: null },
@@ -282,15 +319,22 @@ function decisionEntry(intent: Uint8Array, { decisionBy, chain }: Lies): Uint8Ar
 
 function outcomeEntry(
   intent: Uint8Array,
-  { outcomeBy }: Lies,
-  status: "success" | "failure" = "success",
+  {
+    by: outcomeBy,
+    decisionIndex,
+    status,
+  }: {
+    readonly by: Lies["outcomeBy"];
+    readonly decisionIndex: number;
+    readonly status: "success" | "failure";
+  },
 ): Uint8Array {
   const by = outcomeBy === "verifier" ? verifier : agent;
   const payload = {
     v: 1,
     event_id: eventId(1),
     intent_sha256: encodeBase64url(sha256(intent)),
-    decision_index: 5,
+    decision_index: decisionIndex,
     status,
     result: formatAnswerCommitment(sha256(PAYLOAD.answer), PAYLOAD.salt),
     bytes: 12,

@@ -13,7 +13,9 @@ import { encodeBase64, encodeHex, encodeUtf8 } from "@trustwarden/core/bytes.ts"
 import { sha256 } from "@trustwarden/core/crypto.ts";
 import type { ErrorCode } from "@trustwarden/core/error.ts";
 import type { JsonObject } from "@trustwarden/core/json.ts";
+import { NOW } from "../seeded.ts";
 import { casesOf, type VectorCase } from "../vector-case.ts";
+import type { ApprovalLie } from "./evidence-approval.ts";
 import {
   bundleOf,
   type FileLies,
@@ -28,6 +30,8 @@ import {
 import { domain, makeLog, PAYLOAD, server, verifier } from "./evidence-log.ts";
 
 const { good, bad } = casesOf("evidence");
+const ACTION = "01990000-0000-7000-8000-000000000001";
+const REPEATED = "01990000-0000-7000-8000-000000000099";
 
 /** @returns the cases. */
 export function makeEvidence(): readonly VectorCase[] {
@@ -68,6 +72,7 @@ export function makeEvidence(): readonly VectorCase[] {
     }),
     ...makeDocuments(event),
     ...makeGrowth(event),
+    ...makeApprovals(event),
     ...makePayloads(event),
     ...lies().map(([name, lie, error]) => bad(`a bundle ${name}`, inputOf(bundleOf(lie)), error)),
     bad(
@@ -119,6 +124,46 @@ function makeDocuments(event: JsonObject): readonly VectorCase[] {
     right("registration entry is in force", { entryAge: 0 }, 9),
     right("registration entry ends right after", { entryAge: -3589 }, 9),
     wrong("registration entry had expired", { entryAge: -3590 }),
+  ];
+}
+
+/** What a human said yes to. */
+function makeApprovals(event: JsonObject): readonly VectorCase[] {
+  const ownerId = "own_01JABCDEFGHJKMNPQRSTVWXYZ0";
+  const chain = [`owner:${ownerId}`, "agt_pay"];
+  const log = (approval: ApprovalLie): Lie => ({ log: { ownerId, chain, approval } });
+  const told = { ...event, owner: ownerId, authorized_by: [`ticket ${ownerId}`] };
+  const rows: readonly (readonly [string, ApprovalLie, ErrorCode])[] = [
+    ["of a stranger", { by: "stranger" }, "evidence_bundle_invalid"],
+    ["that says no", { changes: { answer: "deny" } }, "evidence_bundle_invalid"],
+    ["of another action", { changes: { action: "read:transactions" } }, "evidence_bundle_invalid"],
+    ["of another resource", { changes: { resource: "postgres://finance-db" } }, "evidence_bundle_invalid"],
+    [
+      "for another agent",
+      { changes: { agent: "spiffe://acme.test/team/pay/inst-01K" } },
+      "evidence_bundle_invalid",
+    ],
+    ["for another service", { changes: { audience: "spiffe://acme.test/bank" } }, "evidence_bundle_invalid"],
+    ["for another trust domain", { changes: { aud: "spiffe://other.test" } }, "evidence_bundle_invalid"],
+    ["under another policy", { changes: { policy_sha256: "A".repeat(43) } }, "evidence_bundle_invalid"],
+    ["that had ended", { changes: { iat: NOW - 500, exp: NOW + 10 } }, "evidence_bundle_invalid"],
+    ["of longer than a quarter of an hour", { changes: { exp: NOW + 901 } }, "evidence_bundle_invalid"],
+    ["that was not used up", { uses: [] }, "evidence_bundle_invalid"],
+    ["that was used for something else", { uses: [REPEATED] }, "evidence_bundle_invalid"],
+    ["that was used twice", { uses: [ACTION, ACTION] }, "evidence_bundle_invalid"],
+    ["whose owner the decision misnames", { named: { owner: "own_1" } }, "evidence_bundle_invalid"],
+    [
+      "whose text the decision misnames",
+      { named: { envelope_sha256: "A".repeat(43) } },
+      "evidence_bundle_invalid",
+    ],
+    ["that nobody gave", { named: { id: REPEATED } }, "evidence_bundle_invalid"],
+  ];
+  return [
+    good("an event that a human approved", inputOf(bundleOf(log({}))), { ...seen(10), events: [told] }),
+    ...rows.map(([name, lie, error]) =>
+      bad(`an event with an approval ${name}`, inputOf(bundleOf(log(lie))), error),
+    ),
   ];
 }
 
