@@ -161,3 +161,5 @@ def test_a_refusal_that_the_application_began_is_the_only_one(bank: Bank, live: 
 
     assert eventually(lambda: outcomes() == ["failure"])
     assert bank.refused()[before:] == ["ValueError"]
+    # The server would refuse to send more of them; nothing tried to.
+    assert [entry["left"] for entry in bank.said() if "left" in entry] == ["websocket.http.response.start"]
