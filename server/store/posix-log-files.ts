@@ -4,7 +4,7 @@
  * A name is as durable as its directory, so directories are synced too. Nothing is ever changed in place: content
  * goes to a temporary file first and takes its name in one step.
  */
-import { link, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { link, mkdir, open, readFile, rename, rm, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isEqualBytes } from "@trustwarden/core/bytes.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
@@ -56,7 +56,7 @@ export async function replaceFile({
   readonly temporary: string;
   readonly bytes: Uint8Array;
 }): Promise<void> {
-  await rm(temporary, { force: true });
+  await removeIfThere(temporary);
   await writeSynced(temporary, bytes);
   await rename(temporary, path);
   await syncDirectory(dirname(path));
@@ -91,7 +91,16 @@ export async function writeOnce({
       );
     }
   }
-  await rm(temporary);
+  await unlink(temporary);
+}
+
+/** `rm` looks at a file before it removes it, and this thread waits for that. */
+async function removeIfThere(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    if (!isFileError(error, "ENOENT")) throw error;
+  }
 }
 
 /** Bytes of a file, or null when there is none. */

@@ -6,7 +6,7 @@
  * content and name. The first failed write is the last: a second fsync after a failed one may report success for
  * pages that the kernel has already dropped.
  */
-import { readdir, rm } from "node:fs/promises";
+import { readdir, rm, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { encodeLogState, parseLogState } from "@trustwarden/core/agentledger/log-state.ts";
 import type { LogObject, LogReader, LogState, LogStorage } from "@trustwarden/core/agentledger/ports.ts";
@@ -124,7 +124,7 @@ export class PosixLogStorage implements LogStorage {
     await this.#write(async () => {
       const old = (await this.#segmentNames()).filter((name) => name !== this.#segment?.name);
       // Oldest first, so that a crash on the way leaves no gap.
-      for (const name of old) await rm(this.#walPath(name));
+      for (const name of old) await unlink(this.#walPath(name));
       if (old.length > 0) await syncDirectory(join(this.#directory, "wal"));
     });
   }
