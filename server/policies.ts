@@ -1,5 +1,6 @@
 /** Brings the policies of a server together: the built-in one, and the custom one that was in force when it stopped. */
 import { formatPolicyDigest, type PolicyMaterial } from "@trustwarden/core/agentledger/evidence-policies.ts";
+import { isHeld } from "./approvals/held.ts";
 import { toTrustWardenError } from "./http/errors.ts";
 import { createOpaBundles } from "./opa/bundles.ts";
 import { readCustomMaterial } from "./opa/custom.ts";
@@ -42,6 +43,7 @@ export async function openPolicies(
     signer: keys.serverSigner,
     builtinVersion: policy.data.version,
     custom: () => store.reads.findPolicy(),
+    isHeld: () => isHeld(store),
   });
   const { deadlineMs } = settings;
   const policyReplays = new ThreadedReplays({ builtin: policy.material, policyDir, deadlineMs });

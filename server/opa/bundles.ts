@@ -32,34 +32,51 @@ export interface OpaBundlesOptions {
   readonly builtinVersion: string;
   /** The custom policy in force, compressed. */
   readonly custom: () => { readonly bundle: Uint8Array; readonly keyId: string } | undefined;
+  /** Whether this server waits for two admins, and so nobody decides by what it gave out before (decision 0104). */
+  readonly isHeld: () => boolean;
 }
+
+/** In the place of the built-in policy while the server is held: an OPA that has it allows nothing. */
+const HELD_REGO = `package trustwarden.decision
+
+default allow := false
+
+result := {"allow": false, "reasons": ["restore_held"], "policy": "held"}
+`;
 
 /** @throws TrustWardenError `policy_unavailable` when the sources of the built-in policy cannot be read. */
 export function createOpaBundles(options: OpaBundlesOptions): OpaBundles {
-  const { policyDir, signer, custom } = options;
+  const { policyDir, signer, isHeld } = options;
+  // Removed from discovery, and so out of force at who had it: it is its signer's, and nothing else can be put in its place.
+  const custom = () => (isHeld() ? undefined : options.custom());
   const keyId = formatThumbprint(signer.publicKey);
   const sign = (files: Files): ServedBundle =>
     served(gzipSync(encodeTar(signBundle(files, { signer, keyId, scope: SCOPE }))));
   const version = Number.parseInt(options.builtinVersion.slice(1), 10);
-  const builtin = once(() =>
+  const bundleOf = (name: string, files: Files): ServedBundle =>
     sign(
       new Map([
-        [
-          ".manifest",
-          formatManifest({ name: "builtin", version, roots: ["trustwarden", "policy", "system/log"] }),
-        ],
+        [".manifest", formatManifest({ name, version, roots: ["trustwarden", "policy", "system/log"] })],
+        ...files,
+        ["system/log/mask.rego", read(policyDir, "opa", "mask.rego")],
+      ]),
+    );
+  const builtin = once(() =>
+    bundleOf(
+      "builtin",
+      new Map([
         ["data.json", read(policyDir, "trustwarden", "data.json")],
         ["trustwarden/decision.rego", read(policyDir, "trustwarden", "decision.rego")],
-        ["system/log/mask.rego", read(policyDir, "opa", "mask.rego")],
       ]),
     ),
   );
+  const held = once(() => bundleOf("held", new Map([["trustwarden/decision.rego", encodeUtf8(HELD_REGO)]])));
   return {
     signingKey: { id: keyId, pem: formatPem("PUBLIC KEY", encodeSpki(signer.publicKey)) },
     find(name) {
       switch (name) {
         case "builtin.tar.gz":
-          return builtin();
+          return isHeld() ? held() : builtin();
         case "custom.tar.gz": {
           const bundle = custom()?.bundle;
           return bundle === undefined ? undefined : served(bundle);
