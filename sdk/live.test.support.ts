@@ -58,6 +58,7 @@ export interface LiveServer {
 interface LiveSettings {
   readonly hasGateway?: boolean;
   readonly policyDir?: string;
+  readonly policy?: NonNullable<ServerSettings["policy"]>;
   readonly console?: NonNullable<ServerSettings["console"]>;
   readonly backup?: NonNullable<ServerSettings["backup"]>;
 }

@@ -45,6 +45,8 @@ export interface Watched extends Screen {
   readonly other: Page;
   /** One more screen, for whoever passes by. */
   open(): Promise<Screen>;
+  /** Names of the forms that were sent so far, none of them by a mouse. */
+  readonly forms: ReadonlySet<string>;
   /** What went wrong so far, in words; whoever reads them takes them away. */
   takeFaults(): readonly string[];
   close(): Promise<void>;
@@ -54,19 +56,40 @@ export interface Watched extends Screen {
 export async function openBrowser(places: Places): Promise<Watched> {
   const browser = await launch();
   const faults: string[] = [];
-  const screen = await openScreen(browser, places, faults);
-  const { page: other } = await openScreen(browser, places, faults);
+  const forms = new Set<string>();
+  const told = { faults, forms };
+  const screen = await openScreen(browser, places, told);
+  const { page: other } = await openScreen(browser, places, told);
   return {
     ...screen,
     other,
-    open: () => openScreen(browser, places, faults),
+    open: () => openScreen(browser, places, told),
+    forms,
     takeFaults: () => faults.splice(0),
     close: () => browser.close(),
   };
 }
 
+/** Names each form that is sent, and reports one that a mouse has a part in. */
+function watchForms(origin: string): string {
+  return `if (location.origin === ${JSON.stringify(origin)}) {
+    const nameOf = (form) => form.classList.contains("second-admin") ? "a second admin"
+      : [form.closest("section, dialog"), form].map((one) => one?.getAttribute("aria-label"))
+        .concat(form.querySelector("[type=submit]")?.textContent).filter(Boolean).join(", ") || "the bar above";
+    addEventListener("submit", ({ target }) => window.reportForm(nameOf(target)), true);
+    addEventListener("click", ({ detail, target }) => {
+      const form = target.closest?.("form");
+      if (detail > 0 && form) window.reportViolation("by the mouse: " + nameOf(form));
+    }, true);
+  }`;
+}
+
 /** One person's window, which shares nothing with another's. */
-async function openScreen(browser: Browser, { origin, provider }: Places, faults: string[]): Promise<Screen> {
+async function openScreen(
+  browser: Browser,
+  { origin, provider }: Places,
+  { faults, forms }: { readonly faults: string[]; readonly forms: Set<string> },
+): Promise<Screen> {
   const context = await browser.newContext({
     viewport: DESKTOP,
     colorScheme: "light",
@@ -75,6 +98,8 @@ async function openScreen(browser: Browser, { origin, provider }: Places, faults
   context.setDefaultTimeout(STEP_TIMEOUT_MS);
   await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin });
   await context.exposeFunction("reportViolation", (text: string) => void faults.push(text));
+  await context.exposeFunction("reportForm", (name: string) => void forms.add(name));
+  await context.addInitScript(watchForms(origin));
   await context.addInitScript(`document.addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI, sample }) =>
     window.reportViolation(["CSP:", violatedDirective, blockedURI, sample].join(" ")))`);
   // Nothing leaves this machine; what the provider's own page would have from elsewhere is no fault of ours.
@@ -89,6 +114,8 @@ async function openScreen(browser: Browser, { origin, provider }: Places, faults
   );
   context.on("weberror", (error) => faults.push(`thrown: ${error.error().message}`));
   const page = await context.newPage();
+  // From the beginning: whoever asks for files the moment that somebody listens gets the system's own window.
+  page.on("filechooser", () => undefined);
   const devtools = await context.newCDPSession(page);
   await devtools.send("WebAuthn.enable");
   const device = await addAuthenticator(devtools, "internal");
@@ -198,6 +225,8 @@ async function auditCards(page: Page): Promise<readonly string[]> {
 export async function inspect(page: Page, name: string, folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
   const found: string[] = [...(await walkByKeyboard(page))];
+  // The walk ended at the foot; a picture begins at the head.
+  await page.evaluate("scrollTo(0, 0)");
   for (const theme of ["light", "dark"] as const) {
     await page.evaluate(`document.documentElement.setAttribute("data-theme", "${theme}")`);
     await page.screenshot({ path: join(folder, `${name}-${theme}.png`) });

@@ -7,14 +7,15 @@ import { isJsonObject } from "@trustwarden/core/json.ts";
 import type { Page } from "playwright-core";
 import { commitBy } from "../../test/support/signed-commit.ts";
 import { inspect } from "./browser.ts";
+import { press, write } from "./keyboard.ts";
 import { ask, go, proven, refused, step } from "./step.ts";
 import type { World } from "./world.ts";
 
 /** Asks in the screen's own form, which takes lines. */
 async function askThere(page: Page, text: string): Promise<void> {
   await go(page, "Question");
-  await page.getByRole("textbox", { name: /^An event, a receipt/ }).fill(text);
-  await page.getByRole("button", { name: "Ask", exact: true }).click();
+  await write(page.getByRole("textbox", { name: /^An event, a receipt/ }), text);
+  await press(page.getByRole("button", { name: "Ask", exact: true }));
 }
 
 /** A living agent's certificate, as the record of its issue has it. */

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { inspect } from "./browser.ts";
+import { press, write } from "./keyboard.ts";
 import { go, heading, step } from "./step.ts";
 
 /** Fills in the provider's own pages. */
@@ -19,17 +20,17 @@ export const PROVIDERS = [
     async ({ world, browser, pictures }) => {
       const { page } = await browser.open();
       await page.goto(`${world.origin}/app/welcome#${await world.link({ roles: ["owner"] })}`);
-      await page.getByLabel("Your name, for others to see").fill("Olga");
-      await page.getByRole("button", { name: "Come in with Acme" }).click();
+      await write(page.getByLabel("Your name, for others to see"), "Olga");
+      await press(page.getByRole("button", { name: "Come in with Acme" }));
       await signInThere(page, "olga");
       await heading(page, "One more step").waitFor();
       assert.equal(new URL(page.url()).search, "");
       await inspect(page, "newcomer", pictures);
-      await page.getByRole("button", { name: "Make your first passkey" }).click();
+      await press(page.getByRole("button", { name: "Make your first passkey" }));
       await heading(page, "Now").waitFor();
       await go(page, "People");
       await page.locator("[data-passkey]").first().waitFor();
-      await page.getByRole("button", { name: "Sign out" }).click();
+      await press(page.getByRole("button", { name: "Sign out" }));
       await page.waitForURL((url) => url.origin === world.provider);
       await page.context().close();
     },
@@ -41,13 +42,13 @@ export const PROVIDERS = [
       await page.goto(world.origin);
       await heading(page, "Sign in").waitFor();
       await inspect(page, "sign-in-providers", pictures);
-      await page.getByRole("button", { name: "Sign in with Acme" }).click();
+      await press(page.getByRole("button", { name: "Sign in with Acme" }));
       await signInThere(page, "olga");
       await heading(page, "Now").waitFor();
       await page.context().close();
       const { page: stranger } = await browser.open();
       await stranger.goto(world.origin);
-      await stranger.getByRole("button", { name: "Sign in with Acme" }).click();
+      await press(stranger.getByRole("button", { name: "Sign in with Acme" }));
       await signInThere(stranger, "mallory");
       await heading(stranger, "You are not signed in").waitFor();
       await inspect(stranger, "not-signed-in", pictures);
@@ -59,19 +60,19 @@ export const PROVIDERS = [
     async ({ world, browser, pictures }) => {
       const { page } = await browser.open();
       await page.goto(`${world.origin}/app/welcome#${await world.link({ roles: ["auditor"] })}`);
-      await page.getByLabel("Your name, for others to see").fill("Ivan");
-      await page.getByRole("button", { name: "Create a passkey and come in" }).click();
+      await write(page.getByLabel("Your name, for others to see"), "Ivan");
+      await press(page.getByRole("button", { name: "Create a passkey and come in" }));
       await heading(page, "Now").waitFor();
       await go(page, "People");
       const asked = page.waitForRequest("**/v1/passkeys/options/*");
-      await page.getByRole("button", { name: "Add Acme" }).click();
+      await press(page.getByRole("button", { name: "Add Acme" }));
       assert.match((await asked).url(), /\/add-identity(:|%3A)acme$/);
       await signInThere(page, "ivan");
       await heading(page, "Now").waitFor();
       await page.context().close();
       const { page: again } = await browser.open();
       await again.goto(world.origin);
-      await again.getByRole("button", { name: "Sign in with Acme" }).click();
+      await press(again.getByRole("button", { name: "Sign in with Acme" }));
       await signInThere(again, "ivan");
       await heading(again, "Now").waitFor();
       assert.ok(await again.getByText("Ivan", { exact: true }).isVisible());

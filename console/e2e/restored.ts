@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { restoreLiveServer } from "../../test/support/restored-server.ts";
 import { inspect } from "./browser.ts";
+import { press, write } from "./keyboard.ts";
 import { go, heading, step } from "./step.ts";
 import type { World } from "./world.ts";
 
@@ -23,7 +24,7 @@ export const RESTORED = [
       for (const one of [page, other]) {
         await one.goto(world.origin);
         // Sessions of before are over.
-        await one.getByRole("button", { name: "Use a passkey" }).click();
+        await press(one.getByRole("button", { name: "Use a passkey" }));
         await heading(one, "Now").waitFor();
       }
       const held = page.locator("[data-held]");
@@ -31,16 +32,16 @@ export const RESTORED = [
       await go(page, "Settings");
       await held.waitFor();
       await inspect(page, "held", pictures);
-      await page.getByRole("button", { name: "It was wanted: let the server work" }).click();
-      await held.getByLabel(/^Why/).fill("the disk was lost");
-      await held.getByRole("button", { name: "Ask a second admin" }).click();
+      await press(page.getByRole("button", { name: "It was wanted: let the server work" }));
+      await write(held.getByLabel(/^Why/), "the disk was lost");
+      await press(held.getByRole("button", { name: "Ask a second admin" }));
       await held.locator('[data-awaited="pending"]').waitFor();
       await go(other, "Confirmations");
-      await other.getByRole("button", { name: "Look again" }).click();
-      await other.getByRole("row").filter({ hasText: "the disk was lost" }).getByRole("link").first().click();
-      await other.getByRole("button", { name: "Confirm with your passkey" }).click();
+      await press(other.getByRole("button", { name: "Look again" }));
+      await press(other.getByRole("row").filter({ hasText: "the disk was lost" }).getByRole("link").first());
+      await press(other.getByRole("button", { name: "Confirm with your passkey" }));
       await other.getByText("Whoever asked does it now").waitFor();
-      await held.getByRole("button", { name: "Do it now" }).click();
+      await press(held.getByRole("button", { name: "Do it now" }));
       await held.waitFor({ state: "detached" });
     },
   ),

@@ -1,19 +1,26 @@
 /** What a person does in front of the console, in order; each step leaves the next one what it needs. */
 import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { formatReceiptHeader } from "@trustwarden/core/api/action.ts";
+import { discovery } from "@trustwarden/core/api/ledger.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
-import { AgentIdentity } from "trustwarden";
+import { AgentIdentity, verifyEvidence } from "trustwarden";
 import { inspect } from "./browser.ts";
 import { CLAIMS } from "./claims.ts";
+import { press, write } from "./keyboard.ts";
 import { ORGANIZATIONS } from "./organizations.ts";
 import { PASTING } from "./pasting.ts";
 import { PEOPLE } from "./people.ts";
 import { PROVIDERS } from "./providers.ts";
+import { READING } from "./reading.ts";
 import { RESTORED } from "./restored.ts";
 import { ask, go, heading, proven, refused, type Step, step } from "./step.ts";
 import { TRYING } from "./trying.ts";
 import { TWO_ADMINS } from "./two-admins.ts";
 import { UPKEEP } from "./upkeep.ts";
+
+const SOURCES = join(import.meta.dirname, "../src");
 
 const COMING = [
   step("whoever has no session sees a door and nothing else", async ({ world, browser, pictures }) => {
@@ -27,16 +34,16 @@ const COMING = [
     await page.goto(`${world.origin}/app/welcome#${await world.link()}`);
     await heading(page, "Welcome").waitFor();
     await inspect(page, "welcome", pictures);
-    await page.getByLabel("Your name, for others to see").fill("Ada");
-    await page.getByRole("button", { name: "Create a passkey and come in" }).click();
+    await write(page.getByLabel("Your name, for others to see"), "Ada");
+    await press(page.getByRole("button", { name: "Create a passkey and come in" }));
     await heading(page, "Now").waitFor();
     assert.ok(await page.getByText("Ada").isVisible());
   }),
   step("a session ends when a person signs out, and the passkey opens another", async ({ browser }) => {
     const { page } = browser;
-    await page.getByRole("button", { name: "Sign out" }).click();
+    await press(page.getByRole("button", { name: "Sign out" }));
     await heading(page, "Sign in").waitFor();
-    await page.getByRole("button", { name: "Use a passkey" }).click();
+    await press(page.getByRole("button", { name: "Use a passkey" }));
     await heading(page, "Now").waitFor();
   }),
 ];
@@ -51,19 +58,20 @@ const LOOKING = [
     assert.equal(denied.ok, false);
     await page.getByRole("link", { name: "write:doc" }).first().waitFor();
     await page.getByText("denied", { exact: true }).last().waitFor();
-    await page.getByRole("img", { name: /agents per owner/ }).waitFor();
+    await page.getByRole("img", { name: /agents per owner; 50:1 is the alarm/ }).waitFor();
+    await page.getByRole("img", { name: /^Agents per owner since/ }).waitFor();
     await inspect(page, "now", pictures);
   }),
   step("the tree leads from the owner to its agents and their children", async ({ browser, pictures }) => {
     const { page } = browser;
     await go(page, "Agents");
-    await page.getByRole("button", { name: "What is below alice" }).click();
-    await page.getByRole("button", { name: "What is below orchestrator" }).click();
+    await press(page.getByRole("button", { name: "What is below alice" }));
+    await press(page.getByRole("button", { name: "What is below orchestrator" }));
     await page.getByRole("link", { name: "reader", exact: true }).waitFor();
     await inspect(page, "agents", pictures);
-    await page.getByPlaceholder("Name, or path/name").fill("rea");
+    await write(page.getByPlaceholder("Name, or path/name"), "rea");
     await page.getByRole("heading", { name: "Found" }).waitFor();
-    await page.getByRole("link", { name: "reader", exact: true }).click();
+    await press(page.getByRole("link", { name: "reader", exact: true }));
     await heading(page, "reader").waitFor();
   }),
   step(
@@ -77,14 +85,20 @@ const LOOKING = [
         .getByRole("link", { name: "read:doc" })
         .first()
         .waitFor();
-      await page.getByLabel(/^What could it do with this/).fill("doc:7");
-      await page
-        .getByRole("form", { name: "Search what it could do" })
-        .getByRole("button", { name: "Search" })
-        .click();
+      await write(page.getByLabel(/^What could it do with this/), "doc:7");
+      await press(
+        page.getByRole("form", { name: "Search what it could do" }).getByRole("button", { name: "Search" }),
+      );
       await page.getByRole("list", { name: "Allowed now" }).getByText("read", { exact: true }).waitFor();
+      const could = page.getByLabel(/^An action/);
+      await write(could, "read:doc:7");
+      await page.keyboard.press("Enter");
+      await page.getByText("it could", { exact: true }).waitFor();
+      await write(could, "delete:doc:7");
+      await page.keyboard.press("Enter");
+      await page.getByText("it could not", { exact: true }).waitFor();
       const taken = page.waitForEvent("download");
-      await page.getByRole("link", { name: "Evidence" }).click();
+      await press(page.getByRole("link", { name: "Evidence" }));
       assert.equal((await taken).suggestedFilename(), "reader.twb");
       await inspect(page, "agent", pictures);
     },
@@ -92,18 +106,54 @@ const LOOKING = [
   step("the ledger is searched, and a line leads to its proof", async ({ browser, pictures }) => {
     const { page } = browser;
     await go(page, "Ledger");
-    await page.getByText("Filters").click();
-    await page.getByLabel("Action").fill("write:doc");
-    await page.getByRole("button", { name: "Search" }).click();
+    await press(page.getByText("Filters"));
+    await write(page.getByLabel("Action"), "write:doc");
+    await press(page.getByRole("button", { name: "Search" }));
     await page
       .getByRole("cell", { name: /write:doc/ })
       .first()
       .waitFor();
     assert.equal(await page.getByRole("cell", { name: /read:doc/ }).count(), 0);
     await inspect(page, "ledger", pictures);
-    await page.getByRole("link", { name: "write:doc" }).first().click();
+    await press(page.getByRole("link", { name: "write:doc" }).first());
     await proven(page);
   }),
+];
+
+const FOLLOWING = [
+  step(
+    "a job is followed as a timeline, and its evidence is proven by whoever takes it along",
+    async ({ world, browser, pictures }) => {
+      const { page } = browser;
+      const { live, service, agent, child } = world;
+      const job = "invoice-7";
+      await agent.fetch(`${service.url}/docs/70`, { method: "POST", body: "begun", job });
+      await child.fetch(`${service.url}/docs/70`, { job });
+      // For whoever tries a policy about payments later.
+      await agent.fetch(`${service.url}/docs/70/pay`, { method: "POST", body: "all of it" });
+      await child.fetch(`${service.url}/docs/70`, { method: "POST", body: "no", job });
+      await ask(page, agent.receipts.at(-2)?.receipt.event_id ?? "");
+      await press(page.getByRole("link", { name: job, exact: true }));
+      await heading(page, "Ledger").waitFor();
+      const line = page.getByRole("list", { name: `What was done for ${job}` }).getByRole("listitem");
+      // The ledger is searched a moment after it was written.
+      for (let look = 0; look < 100 && (await line.count()) < 3; look += 1)
+        await press(page.getByRole("button", { name: "Look again" }));
+      await line.nth(2).waitFor();
+      const [first = "", second = "", third = ""] = await line.allTextContents();
+      assert.match(first, /orchestrator.*write:doc.*success/);
+      assert.match(second, /reader.*read:doc.*success/);
+      assert.match(third, /reader.*write:doc.*denied/);
+      await inspect(page, "job", pictures);
+      const taken = page.waitForEvent("download");
+      await press(page.getByRole("link", { name: "Evidence" }));
+      const bytes = readFileSync(await (await taken).path());
+      const { log_vkey: vkey } = discovery.parse(await live.admin("GET", "/.well-known/trustwarden"));
+      const bundle = JSON.stringify(await live.admin("GET", "/v1/bundle"));
+      const { events } = verifyEvidence(bytes, { log: { vkey }, roots: { bundle } });
+      assert.equal(events.filter(({ event }) => event.kind === "action").length, 3);
+    },
+  ),
 ];
 
 const PROVING = [
@@ -125,11 +175,11 @@ const PROVING = [
     "one changed bit is refused, and the evidence as it came is proven again",
     async ({ browser, pictures }) => {
       const { page } = browser;
-      await page.getByRole("button", { name: "Change one bit and check again" }).click();
+      await press(page.getByRole("button", { name: "Change one bit and check again" }));
       await refused(page);
       assert.equal(await page.getByRole("heading", { name: "Which agent did this?" }).count(), 0);
       await inspect(page, "question-refused", pictures);
-      await page.getByRole("button", { name: "Check the evidence as it came" }).click();
+      await press(page.getByRole("button", { name: "Check the evidence as it came" }));
       await proven(page);
     },
   ),
@@ -186,7 +236,7 @@ const ACTING = [
       await inspect(page, "approvals", pictures);
       await world.live.answer(id, "approve");
       await world.agent.fetch(url, { ...call, approval: await waiting });
-      await page.getByRole("button", { name: "Show all" }).click();
+      await press(page.getByRole("button", { name: "Show all" }));
       await page.locator('[data-status="used"]').waitFor();
     },
   ),
@@ -195,10 +245,10 @@ const ACTING = [
     async ({ world, browser, pictures }) => {
       const { page } = browser;
       await go(page, "Agents");
-      await page.getByLabel(/^Name/).fill("bookkeeper");
-      await page.getByLabel(/^May do/).fill("read:doc write:doc delete:doc");
+      await write(page.getByLabel(/^Name/), "bookkeeper");
+      await write(page.getByLabel(/^May do/), "read:doc write:doc delete:doc");
       await inspect(page, "new-agent", pictures);
-      await page.getByRole("button", { name: "Sign with your passkey" }).click();
+      await press(page.getByRole("button", { name: "Sign with your passkey" }));
       await page.locator("[data-signed]").waitFor();
       const shown = (await page.locator("[data-signed] code").textContent()) ?? "";
       const ticket = shown.replace(/^TRUSTWARDEN_TICKET=/, "");
@@ -210,8 +260,8 @@ const ACTING = [
       const waiting = agent.waitForApproval(String(asked.details.request));
       waiting.catch(() => undefined);
       await go(page, "Approvals");
-      await page.getByRole("button", { name: "Look again" }).click();
-      await page.getByRole("button", { name: "Approve with your passkey" }).click();
+      await press(page.getByRole("button", { name: "Look again" }));
+      await press(page.getByRole("button", { name: "Approve with your passkey" }));
       await agent.fetch(url, { ...call, approval: await waiting });
       await ask(page, agent.instanceId);
       await proven(page);
@@ -221,12 +271,12 @@ const ACTING = [
   step("a stop is one clear step, measured, and holds", async ({ world, browser, pictures }) => {
     const { page } = browser;
     await go(page, "Agents");
-    await page.getByRole("button", { name: "What is below alice" }).click();
-    await page.getByRole("link", { name: "orchestrator", exact: true }).click();
+    await press(page.getByRole("button", { name: "What is below alice" }));
+    await press(page.getByRole("link", { name: "orchestrator", exact: true }));
     await heading(page, "orchestrator").waitFor();
-    await page.getByRole("button", { name: "Stop", exact: true }).click();
+    await press(page.getByRole("button", { name: "Stop", exact: true }));
     await inspect(page, "stop", pictures);
-    await page.getByRole("button", { name: "Stop it now" }).click();
+    await press(page.getByRole("button", { name: "Stop it now" }));
     await page.locator("[data-stopped]").waitFor();
     await page.screenshot({ path: `${pictures}stopped.png` });
     for (const stopped of [world.agent, world.child]) {
@@ -236,7 +286,7 @@ const ACTING = [
       );
       assert.equal(isAnswered, false);
     }
-    await page.getByRole("link", { name: "See the proof" }).click();
+    await press(page.getByRole("link", { name: "See the proof" }));
     await proven(page);
   }),
 ];
@@ -260,51 +310,26 @@ const REST = [
     await page.evaluate("document.activeElement.blur()");
     await page.keyboard.press("?");
     await page.getByRole("heading", { name: "Keys" }).waitFor();
-    await page.keyboard.press("Escape");
+    await press(page.getByRole("dialog").getByRole("button"));
     await page.keyboard.press("g");
     await page.keyboard.press("l");
     await heading(page, "Ledger").waitFor();
   }),
-  step(
-    "forms are filled and sent by the keyboard alone, and what went wrong is announced",
-    async ({ browser }) => {
-      const { page } = browser;
-      const keys = async (...pressed: readonly string[]) => {
-        for (const key of pressed) await page.keyboard.press(key);
-      };
-      /** Tabs until what has this name is where one is. */
-      const reach = async (name: RegExp) => {
-        for (let stop = 0; stop < 60; stop += 1) {
-          const label = String(
-            await page.evaluate(
-              "[document.activeElement.labels?.[0]?.textContent, document.activeElement.textContent].join(' ').trim()",
-            ),
-          );
-          if (name.test(label)) return;
-          await page.keyboard.press("Tab");
-        }
-        throw new Error(`the keyboard does not come to ${name}`);
-      };
-      await page.evaluate("document.activeElement.blur()");
-      await keys("g", "p");
-      await heading(page, "Policies").waitFor();
-      await reach(/^Why/);
-      await page.keyboard.type("by the keyboard");
-      await page.keyboard.press("Enter");
-      await page.getByRole("button", { name: "Lift it" }).waitFor();
-      await page.evaluate("document.activeElement.blur()");
-      await reach(/^Lift it/);
-      await page.keyboard.press("Enter");
-      await page.getByRole("form", { name: "Freeze" }).waitFor();
-      await page.evaluate("document.activeElement.blur()");
-      await keys("g", "a");
-      await heading(page, "Agents").waitFor();
-      await reach(/^Claim code/);
-      await page.keyboard.type("0000-0000-0000-0000");
-      await page.keyboard.press("Enter");
-      await page.getByRole("alert").getByText("No agent waits under this code").waitFor();
-    },
-  ),
+  step("every form there is was filled in and sent by the keyboard alone", async ({ browser }) => {
+    const { page } = browser;
+    await go(page, "Agents");
+    await write(page.getByLabel(/^Claim code/), "0000-0000-0000-0000");
+    await page.keyboard.press("Enter");
+    await page.getByRole("alert").getByText("No agent waits under this code").waitFor();
+    const sources = readdirSync(SOURCES, { recursive: true, encoding: "utf8" }).filter((name) =>
+      name.endsWith(".tsx"),
+    );
+    const written = sources.flatMap(
+      (name) => readFileSync(join(SOURCES, name), "utf8").match(/<form\b/g) ?? [],
+    );
+    assert.ok(written.length > 10);
+    assert.equal(browser.forms.size, written.length, [...browser.forms].join("\n"));
+  }),
   step("what a script would put into the page is stopped, and told", async ({ browser }) => {
     const { page } = browser;
     // What a hole in the page would do; Trusted Types must not let it.
@@ -333,6 +358,7 @@ export const SCENARIO: readonly Step[] = [
   ...COMING,
   ...LOOKING,
   ...PROVING,
+  ...FOLLOWING,
   ...PASTING,
   ...ACTING,
   ...CLAIMS,
@@ -342,6 +368,7 @@ export const SCENARIO: readonly Step[] = [
   ...PEOPLE,
   ...PROVIDERS,
   ...ORGANIZATIONS,
+  ...READING,
   ...REST,
   ...RESTORED,
 ];

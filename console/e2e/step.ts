@@ -1,6 +1,7 @@
 /** What the parts of a scenario are made of. */
 import type { Page } from "playwright-core";
 import type { Watched } from "./browser.ts";
+import { write } from "./keyboard.ts";
 import type { World } from "./world.ts";
 
 /** What a step works with. */
@@ -30,7 +31,7 @@ export async function go(page: Page, name: string): Promise<void> {
 /** Asks in the bar above. */
 export async function ask(page: Page, text: string): Promise<void> {
   const box = page.getByRole("search").getByRole("searchbox");
-  await box.fill(text);
+  await write(box, text);
   await box.press("Enter");
 }
 

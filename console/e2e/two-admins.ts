@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { inspect } from "./browser.ts";
+import { choose, press, write } from "./keyboard.ts";
 import { go, heading, step } from "./step.ts";
 
 const CONFIRM = "Confirm with your passkey";
@@ -11,18 +12,18 @@ const TITLE = "A link that lets somebody in";
 async function askForAdmin(page: Page, reason: string): Promise<void> {
   await go(page, "Now");
   await go(page, "People");
-  await page.getByRole("region", { name: "Invite somebody" }).getByRole("combobox").selectOption("admin");
-  await page.getByRole("button", { name: "Make a link" }).click();
-  await page.getByLabel(/^Why/).fill(reason);
-  await page.getByRole("button", { name: "Ask a second admin" }).click();
+  await choose(page.getByRole("region", { name: "Invite somebody" }).getByRole("combobox"), "admin");
+  await press(page.getByRole("button", { name: "Make a link" }));
+  await write(page.getByLabel(/^Why/), reason);
+  await press(page.getByRole("button", { name: "Ask a second admin" }));
   await page.locator('[data-awaited="pending"]').waitFor();
 }
 
 /** Opens what waits, by the reason that was given for it. */
 async function openAsked(page: Page, reason: string): Promise<void> {
   await go(page, "Confirmations");
-  await page.getByRole("button", { name: "Look again" }).click();
-  await page.getByRole("row").filter({ hasText: reason }).getByRole("link", { name: TITLE }).click();
+  await press(page.getByRole("button", { name: "Look again" }));
+  await press(page.getByRole("row").filter({ hasText: reason }).getByRole("link", { name: TITLE }));
   await heading(page, TITLE).waitFor();
 }
 
@@ -31,8 +32,8 @@ export const TWO_ADMINS = [
   step("another admin comes in by a link of the host's operator", async ({ world, browser, pictures }) => {
     const { other } = browser;
     await other.goto(`${world.origin}/app/welcome#${await world.link({ roles: ["admin"] })}`);
-    await other.getByLabel("Your name, for others to see").fill("Grace");
-    await other.getByRole("button", { name: "Create a passkey and come in" }).click();
+    await write(other.getByLabel("Your name, for others to see"), "Grace");
+    await press(other.getByRole("button", { name: "Create a passkey and come in" }));
     await heading(other, "Now").waitFor();
     await go(other, "Confirmations");
     await other.getByText("Nothing waits for a second admin").waitFor();
@@ -64,7 +65,7 @@ export const TWO_ADMINS = [
         assert.notEqual(changed, body);
         return route.continue({ postData: changed });
       });
-      await other.getByRole("button", { name: CONFIRM }).click();
+      await press(other.getByRole("button", { name: CONFIRM }));
       await other.getByText("passkey_invalid").waitFor();
       await other.unroute("**/v1/confirmations/*/answer");
       assert.equal(await other.getByRole("heading", { name: "Sign in" }).count(), 0);
@@ -83,7 +84,7 @@ export const TWO_ADMINS = [
     });
     await other.reload();
     await other.getByText('{"roles":["owner"]}', { exact: true }).waitFor();
-    await other.getByRole("button", { name: CONFIRM }).click();
+    await press(other.getByRole("button", { name: CONFIRM }));
     await other.getByText("confirmation_invalid").waitFor();
     assert.equal(answers, 0);
     await other.unroute(`**${path}`);
@@ -91,13 +92,13 @@ export const TWO_ADMINS = [
   }),
   step("once it is confirmed by a passkey, whoever asked does it, once", async ({ browser, pictures }) => {
     const { page, other } = browser;
-    await other.getByRole("button", { name: CONFIRM }).click();
+    await press(other.getByRole("button", { name: CONFIRM }));
     await other.getByText("Whoever asked does it now").waitFor();
     await page.locator('[data-awaited="confirmed"]').waitFor();
-    await page.getByRole("button", { name: "Do it now" }).click();
+    await press(page.getByRole("button", { name: "Do it now" }));
     await page.getByText("Whoever opens this first becomes the person").waitFor();
     await go(page, "Confirmations");
-    await page.getByRole("button", { name: "Show all" }).click();
+    await press(page.getByRole("button", { name: "Show all" }));
     await page.locator('[data-state="used"]').waitFor();
     await inspect(page, "confirmations", pictures);
   }),
@@ -105,7 +106,7 @@ export const TWO_ADMINS = [
     const { page, other } = browser;
     await askForAdmin(page, "for my other device");
     await openAsked(other, "for my other device");
-    await other.getByRole("button", { name: "Refuse" }).click();
+    await press(other.getByRole("button", { name: "Refuse" }));
     await other.getByText("refused", { exact: true }).waitFor();
     await page.locator('[data-awaited="refused"]').waitFor();
   }),
@@ -114,10 +115,10 @@ export const TWO_ADMINS = [
     await askForAdmin(page, "for Hedy");
     await go(page, "Now");
     await openAsked(other, "for Hedy");
-    await other.getByRole("button", { name: CONFIRM }).click();
+    await press(other.getByRole("button", { name: CONFIRM }));
     await other.getByText("Whoever asked does it now").waitFor();
     await openAsked(page, "for Hedy");
-    await page.getByRole("button", { name: "Do it now" }).click();
+    await press(page.getByRole("button", { name: "Do it now" }));
     await page.locator("[data-done]").getByText('"kind":"invitation"').waitFor();
   }),
 ] as const;

@@ -1,12 +1,14 @@
 /** Buttons for what the command line does: steps of the authority, a policy in force, the ledger's next shard, a freeze. */
+import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { inspect } from "./browser.ts";
+import { choose, press, write } from "./keyboard.ts";
 import { go, heading, step } from "./step.ts";
 
 /** Asks a second admin for what was just refused. */
 async function askSecond(page: Page, reason: string): Promise<void> {
-  await page.getByLabel(/^Why, for the second admin/).fill(reason);
-  await page.getByRole("button", { name: "Ask a second admin" }).click();
+  await write(page.getByLabel(/^Why, for the second admin/), reason);
+  await press(page.getByRole("button", { name: "Ask a second admin" }));
   await page.locator('[data-awaited="pending"]').waitFor();
 }
 
@@ -16,10 +18,10 @@ async function confirm(
   { reason, title }: { readonly reason: string; readonly title: string },
 ): Promise<void> {
   await go(other, "Confirmations");
-  await other.getByRole("button", { name: "Look again" }).click();
-  await other.getByRole("row").filter({ hasText: reason }).getByRole("link", { name: title }).click();
+  await press(other.getByRole("button", { name: "Look again" }));
+  await press(other.getByRole("row").filter({ hasText: reason }).getByRole("link", { name: title }));
   await heading(other, title).waitFor();
-  await other.getByRole("button", { name: "Confirm with your passkey" }).click();
+  await press(other.getByRole("button", { name: "Confirm with your passkey" }));
   await other.getByText("Whoever asked does it now").waitFor();
 }
 
@@ -29,35 +31,35 @@ export const UPKEEP = [
     const { page, other } = browser;
     await go(page, "Settings");
     const choices = page.getByRole("form", { name: "Take a step" }).getByRole("combobox");
-    await choices.first().selectOption("prepare");
-    await choices.nth(1).selectOption("jwt");
+    await choose(choices.first(), "prepare");
+    await choose(choices.nth(1), "jwt");
     await inspect(page, "authority-step", pictures);
-    await page.getByRole("button", { name: "Take this step" }).click();
+    await press(page.getByRole("button", { name: "Take this step" }));
     await askSecond(page, "the yearly key");
     await confirm(other, { reason: "the yearly key", title: "A step of the authority" });
     await page.locator('[data-awaited="confirmed"]').waitFor();
-    await page.getByRole("button", { name: "Do it now" }).click();
+    await press(page.getByRole("button", { name: "Do it now" }));
     await page.locator("[data-step-taken]").waitFor();
     await page.getByRole("cell", { name: "prepared" }).first().waitFor();
   }),
   step("the ledger's next shard is begun by two admins", async ({ browser, pictures }) => {
     const { page, other } = browser;
-    await page.getByRole("button", { name: "Begin the next shard" }).click();
+    await press(page.getByRole("button", { name: "Begin the next shard" }));
     await askSecond(page, "a new quarter");
     await confirm(other, { reason: "a new quarter", title: "Turn the ledger" });
     await page.locator('[data-awaited="confirmed"]').waitFor();
-    await page.getByRole("button", { name: "Do it now" }).click();
+    await press(page.getByRole("button", { name: "Do it now" }));
     await page.locator("[data-turned]").waitFor();
     await inspect(page, "turned", pictures);
   }),
   step("a backup is ordered by two admins, and goes to no browser", async ({ browser, pictures }) => {
     const { page, other } = browser;
     await go(page, "Settings");
-    await page.getByRole("button", { name: "Order a backup" }).click();
+    await press(page.getByRole("button", { name: "Order a backup" }));
     await askSecond(page, "before the update");
     await confirm(other, { reason: "before the update", title: "A backup of everything" });
     await page.locator('[data-awaited="confirmed"]').waitFor();
-    await page.getByRole("button", { name: "Do it now" }).click();
+    await press(page.getByRole("button", { name: "Do it now" }));
     await page.locator('[data-backup="made"]').waitFor();
     await inspect(page, "backup", pictures);
   }),
@@ -67,34 +69,55 @@ export const UPKEEP = [
       const { page, other } = browser;
       await go(page, "Settings");
       await page.getByText("Nobody else is believed").waitFor();
-      await page.getByText("Believe another trust domain", { exact: true }).click();
+      await press(page.getByText("Believe another trust domain", { exact: true }));
       const form = page.getByRole("form", { name: "Believe another trust domain" });
-      await form.getByLabel("Trust domain").fill("partner.test");
+      await write(form.getByLabel("Trust domain"), "partner.test");
       // Nobody listens there: the relationship is made all the same, and says that no bundle came.
-      await form.getByLabel("Bundle endpoint").fill("https://127.0.0.1:9/bundle");
+      await write(form.getByLabel("Bundle endpoint"), "https://127.0.0.1:9/bundle");
       await inspect(page, "federate", pictures);
-      await form.getByRole("button", { name: "Believe it" }).click();
+      await press(form.getByRole("button", { name: "Believe it" }));
       await askSecond(page, "we work with them");
       await confirm(other, { reason: "we work with them", title: "Believe another trust domain" });
       await page.locator('[data-awaited="confirmed"]').waitFor();
-      await page.getByRole("button", { name: "Do it now" }).click();
+      await press(page.getByRole("button", { name: "Do it now" }));
       const made = page.locator('[data-federation="partner.test"]');
       await made.waitFor();
       await inspect(page, "federated", pictures);
-      await made.getByRole("button", { name: "End", exact: true }).click();
-      await made.getByRole("button", { name: /^End partner.test/ }).click();
+      await press(made.getByRole("button", { name: "End", exact: true }));
+      await press(made.getByRole("button", { name: /^End partner.test/ }));
       await made.waitFor({ state: "detached" });
+    },
+  ),
+  step(
+    "a secret has another value and another key above it, and is shown to nobody",
+    async ({ browser, pictures }) => {
+      const { page, other } = browser;
+      await go(page, "Secrets");
+      const field = page.getByLabel("New value of model-key");
+      await write(field, "another one than before");
+      await press(page.getByRole("button", { name: "Replace" }));
+      await page.locator('[data-secret="model-key"]').getByText("version 2").waitFor();
+      assert.equal(await field.inputValue(), "");
+      assert.equal((await page.content()).includes("another one than before"), false);
+      await inspect(page, "secret", pictures);
+      await go(page, "Settings");
+      await press(page.getByRole("button", { name: "Make the next key" }));
+      await askSecond(page, "the secrets' yearly key");
+      await confirm(other, { reason: "the secrets' yearly key", title: "Rotate the key of the secrets" });
+      await page.locator('[data-awaited="confirmed"]').waitFor();
+      await press(page.getByRole("button", { name: "Do it now" }));
+      await page.locator("[data-awaited]").waitFor({ state: "detached" });
     },
   ),
   step("a freeze is put on and lifted by one admin", async ({ browser, pictures }) => {
     const { page } = browser;
     await go(page, "Policies");
     const form = page.getByRole("form", { name: "Freeze" });
-    await form.getByLabel("Why").fill("release night");
-    await form.getByRole("button", { name: "Freeze" }).click();
+    await write(form.getByLabel("Why"), "release night");
+    await press(form.getByRole("button", { name: "Freeze" }));
     await page.getByText("release night").waitFor();
     await inspect(page, "frozen", pictures);
-    await page.getByRole("button", { name: "Lift it" }).click();
+    await press(page.getByRole("button", { name: "Lift it" }));
     await form.waitFor();
   }),
 ] as const;

@@ -13,9 +13,20 @@ import {
 } from "../../sdk/live.test.support.ts";
 import { writeRecipient } from "../../test/support/backup-recipient.ts";
 import { publicClient, settingOf, startOidcProvider } from "../../test/support/oidc-provider.ts";
+import { createPolicyKey, type PolicyKey } from "../../test/support/policies.ts";
 
+/** So few that somebody reads them in a run. */
+export const LINES_PER_DAY = 5000;
 const POLICIES = join(import.meta.dirname, "../../policies");
-const SCOPE = ["read:doc", "write:doc", "delete:doc"];
+const SCOPE = ["read:doc", "write:doc", "delete:doc", "pay:doc"];
+const SECRET = {
+  name: "model-key",
+  value: "as it came from the provider",
+  upstreams: [{ name: "model", origin: "https://api.example.test" }],
+  agents: ["agent:team/**"],
+  injection: { as: "header", name: "authorization", template: "Bearer {secret}" },
+  reason: "set-up",
+};
 const row = (method: string, path: string, action: string) => ({
   method,
   path,
@@ -26,6 +37,7 @@ const ROUTES = [
   row("GET", "/docs/{id}", "read:doc"),
   row("POST", "/docs/{id}", "write:doc"),
   row("POST", "/docs/{id}/delete", "delete:doc"),
+  row("POST", "/docs/{id}/pay", "pay:doc"),
 ];
 
 /** Everything that a scenario needs. */
@@ -37,6 +49,8 @@ export interface World {
   /** Its service's calls. */
   readonly service: LiveService;
   readonly agent: AgentIdentity;
+  /** May sign policies. */
+  readonly policyKey: PolicyKey;
   readonly child: AgentIdentity;
   /** Secret of a one-time link of the host's operator: for the first admin, or as it is said. */
   readonly link: (body?: { readonly roles: readonly Role[] }) => Promise<string>;
@@ -47,13 +61,16 @@ export interface World {
 export async function createWorld(): Promise<World> {
   const policyDir = askingPolicies();
   const vault = mkdtempSync(join(tmpdir(), "tw-e2e-vault-"));
+  const policyKey = createPolicyKey("release");
   const provider = await startOidcProvider();
   const live = await startLiveServer({
     policyDir,
     backup: { directory: vault, recipientFile: writeRecipient(vault) },
-    console: { port: 0, identityProviders: [settingOf(provider)] },
+    policy: { signers: [{ id: policyKey.id, publicKeyFile: policyKey.publicKeyFile }] },
+    console: { port: 0, linesPerDay: LINES_PER_DAY, identityProviders: [settingOf(provider)] },
   });
   await provider.serve([publicClient(live)]);
+  await live.admin("POST", "/v1/secrets", SECRET);
   const service = await startLiveService(live, {
     name: "docs",
     routes: ROUTES,
@@ -74,6 +91,7 @@ export async function createWorld(): Promise<World> {
     service,
     agent,
     child,
+    policyKey,
     link: async (body) => linkAnswer.parse(await live.admin("POST", "/v1/people/links", body ?? {})).link,
     close: async () => {
       await child.close();

@@ -126,7 +126,7 @@ function Proven({
   return (
     <>
       <HowItCame answer={answer} />
-      <Answers answer={answer} />
+      <Answers answer={answer} job={checked.job} />
       <Rests checked={checked} found={found} />
     </>
   );
@@ -186,7 +186,13 @@ function ScopeChips({ scope }: { readonly scope: readonly string[] }): ReactElem
   );
 }
 
-function Answers({ answer }: { readonly answer: EventAnswer }): ReactElement {
+function Answers({
+  answer,
+  job,
+}: {
+  readonly answer: EventAnswer;
+  readonly job: string | null;
+}): ReactElement {
   const { event, authorizedBy, stoppedBy } = answer;
   return (
     <div className="answers">
@@ -201,6 +207,16 @@ function Answers({ answer }: { readonly answer: EventAnswer }): ReactElement {
               ["What", event.action === null ? event.kind : `${event.action} on ${event.resource}`],
               ["When", formatTime(event.timestamp)],
               ["How it ended", <OutcomeBadge key="outcome" outcome={event.outcome} />],
+              ...(job === null
+                ? []
+                : ([
+                    [
+                      "Job",
+                      <Link key="job" to="/ledger" search={{ job }}>
+                        {job}
+                      </Link>,
+                    ],
+                  ] as const)),
             ]}
           />
           {event.agent_id === null ? null : (

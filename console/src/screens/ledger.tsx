@@ -52,11 +52,21 @@ export function Ledger(): ReactElement {
         <h1>Ledger</h1>
         <p>Everything that was asked, decided and done, in an order that nobody can change unseen.</p>
       </header>
-      <Panel title="Search" aside={<EvidenceLink search={search} />}>
+      <Panel
+        title="Search"
+        aside={
+          <span className="row">
+            <EvidenceLink search={search} />
+            <button type="button" onClick={() => void page.refetch()}>
+              Look again
+            </button>
+          </span>
+        }
+      >
         <Filters key={JSON.stringify(search)} search={search} />
         {page.isPending ? <Waiting what="Searching" /> : null}
         {page.isError ? <ReadProblem of={page} path={path} answer={eventPage} /> : null}
-        {page.data === undefined ? null : <Found events={page.data.events} isJob={isJob} />}
+        {page.data === undefined ? null : <Found events={page.data.events} job={search.job} />}
         {page.data === undefined ? null : (
           <Pages search={search} next={page.data.next_cursor} previous={page.data.previous_cursor} />
         )}
@@ -110,10 +120,10 @@ function Filters({ search }: { readonly search: LedgerSearch }): ReactElement {
 
 function Found({
   events,
-  isJob,
+  job,
 }: {
   readonly events: readonly EventView[];
-  readonly isJob: boolean;
+  readonly job: string | undefined;
 }): ReactElement {
   if (events.length === 0) {
     return (
@@ -122,7 +132,7 @@ function Found({
       </Empty>
     );
   }
-  return isJob ? <Timeline events={events} /> : <EventTable events={events} />;
+  return job === undefined ? <EventTable events={events} /> : <Timeline job={job} events={events} />;
 }
 
 /** Events as lines; a line leads to its proof. */
@@ -153,9 +163,15 @@ export function EventTable({ events }: { readonly events: readonly EventView[] }
   );
 }
 
-function Timeline({ events }: { readonly events: readonly EventView[] }): ReactElement {
+function Timeline({
+  job,
+  events,
+}: {
+  readonly job: string;
+  readonly events: readonly EventView[];
+}): ReactElement {
   return (
-    <ol className="timeline">
+    <ol className="timeline" aria-label={`What was done for ${job}`}>
       {events.map((event) => (
         <li key={event.indexes.join()} className={event.outcome === "denied" ? "is-denied" : ""}>
           <time className="muted" dateTime={event.timestamp}>
@@ -167,6 +183,7 @@ function Timeline({ events }: { readonly events: readonly EventView[] }): ReactE
               {event.action ?? event.kind}
             </Link>
             <OutcomeBadge outcome={event.outcome} />
+            {event.reasons.length === 0 ? null : <span className="muted">{event.reasons.join(", ")}</span>}
           </div>
           <code>{event.resource}</code>
         </li>

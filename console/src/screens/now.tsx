@@ -42,7 +42,10 @@ export function Now(): ReactElement {
         </div>
       </Panel>
       {frame === undefined || frame.counts === null ? null : (
-        <Panel title="Agents for each owner">
+        <Panel
+          title="Agents for each owner"
+          aside={<span className="muted">now, and over the last week; the dashed line is the alarm</span>}
+        >
           <Ratio agents={frame.counts.agents} owners={frame.counts.owners} />
           <RatioHistory past={live.ratio} agents={frame.counts.agents} owners={frame.counts.owners} />
         </Panel>

@@ -1,13 +1,14 @@
 /** Everybody who may come, and who might once: what they may do, and for admins what changes that. */
 import { useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { type PersonView, personView } from "@trustwarden/core/api/people.ts";
+import { linkAnswer, type PersonView, personView } from "@trustwarden/core/api/people.ts";
 import type { Role } from "@trustwarden/core/role.ts";
 import { type ReactElement, useRef, useState } from "react";
 import { SESSION_KEY, useSession } from "../api/session.tsx";
 import { useAct } from "../api/use-act.ts";
 import { usePeople } from "../api/use-people.ts";
 import { formatTime } from "../parts/format.ts";
+import { Invitation } from "../parts/invitation.tsx";
 import { Badge, Id, Panel, Table, Waiting } from "../parts/parts.tsx";
 import { Problem } from "../parts/problem.tsx";
 import { Outcome } from "../parts/second-admin.tsx";
@@ -125,6 +126,7 @@ function Change({
           <Id text={id} />
         </p>
         <Roles key={person.roles.join(" ")} person={person} onChanged={onChanged} />
+        <Recovery person={person} />
         <End person={person} onChanged={onChanged} />
         <div className="dialog-foot">
           <button type="button" onClick={() => dialog.current?.close()}>
@@ -171,6 +173,28 @@ function Roles({
         </button>
       </div>
       <Outcome act={changing} />
+    </fieldset>
+  );
+}
+
+/** For who has lost every passkey: nothing of before counts once the link is used. */
+function Recovery({ person }: { readonly person: PersonView }): ReactElement {
+  const recovering = useAct(linkAnswer);
+  const recover = () => recovering.mutate({ path: "/v1/people/links", body: { person: person.person_id } });
+  return (
+    <fieldset className="stack">
+      <legend>Every passkey is lost</legend>
+      <p className="muted">
+        A link for {person.name} to come in with a new passkey. Every session, passkey and open link of before
+        ends when it is used.
+      </p>
+      <div className="row">
+        <button type="button" disabled={recovering.isPending} onClick={recover}>
+          Make a link for {person.name}
+        </button>
+      </div>
+      <Outcome act={recovering} />
+      {recovering.data === undefined ? null : <Invitation link={recovering.data} />}
     </fieldset>
   );
 }

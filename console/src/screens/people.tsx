@@ -1,11 +1,12 @@
 /** People: who answers for agents, and who may look. */
 
-import { type LinkAnswer, linkAnswer, type SessionAnswer } from "@trustwarden/core/api/people.ts";
+import { linkAnswer, type SessionAnswer } from "@trustwarden/core/api/people.ts";
 import { type ReactElement, useState } from "react";
 import { useSession } from "../api/session.tsx";
 import { useAct } from "../api/use-act.ts";
 import { formatTime } from "../parts/format.ts";
-import { Badge, Command, Facts, Id, Panel } from "../parts/parts.tsx";
+import { Invitation } from "../parts/invitation.tsx";
+import { Badge, Facts, Id, Panel } from "../parts/parts.tsx";
 import { Outcome } from "../parts/second-admin.tsx";
 import { MyPasskeys } from "./my-passkeys.tsx";
 import { Organizations } from "./organizations.tsx";
@@ -87,15 +88,6 @@ function Invite(): ReactElement {
       </div>
       <Outcome act={inviting} />
       {inviting.data === undefined ? null : <Invitation link={inviting.data} />}
-    </div>
-  );
-}
-
-function Invitation({ link }: { readonly link: LinkAnswer }): ReactElement {
-  return (
-    <div className="stack">
-      <p>Whoever opens this first becomes the person. It works once, until {formatTime(link.expires_at)}.</p>
-      <Command text={`${window.location.origin}/app/welcome#${link.link}`} />
     </div>
   );
 }

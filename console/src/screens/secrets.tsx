@@ -44,13 +44,15 @@ function SecretTable({
   return (
     <Table columns={["Name", "For", "Agents", "Changed", "New value"]}>
       {secrets.map((secret) => (
-        <tr key={secret.secret_id}>
+        <tr key={secret.secret_id} data-secret={secret.name}>
           <td>
             {secret.name} {secret.is_disabled ? <Badge tone="bad">disabled</Badge> : null}
           </td>
           <td>{secret.upstreams.map(({ name }) => name).join(", ") || "nothing"}</td>
           <td>{secret.agents.join(", ") || "nobody"}</td>
-          <td>{formatTime(secret.changed_at)}</td>
+          <td>
+            {formatTime(secret.changed_at)}, version {secret.versions[0]?.version ?? 0}
+          </td>
           <td>
             <NewValue name={secret.name} onChanged={onChanged} />
           </td>
@@ -96,6 +98,7 @@ function NewValue({
       <button type="submit" disabled={changing.isPending}>
         Replace
       </button>
+      {changing.isSuccess ? <span role="status">Replaced</span> : null}
       {changing.isError ? <Problem error={changing.error} /> : null}
     </form>
   );

@@ -25,6 +25,8 @@ export interface CheckedEvidence {
   readonly report: BundleReport;
   /** About the event that was asked for. */
   readonly answer: EventAnswer;
+  /** That the agent did it for, as its intent names it. */
+  readonly job: string | null;
   readonly bytes: number;
   readonly elapsedMs: number;
   /** Whether the pinned policy asked for witnesses. */
@@ -50,7 +52,8 @@ export function checkEvidence(
     anchors.policy !== null && isWitnessed ? { policy: anchors.policy } : { vkey: anchors.vkey };
   const report = verifyEvidence(bytes, { log, roots: { bundle: anchors.bundle } });
   const answer = answerTo(asked, report, bundle);
-  return { report, answer, bytes: bytes.length, elapsedMs: performance.now() - startedMs, isWitnessed };
+  const job = jobOf(answer, bundle);
+  return { report, answer, job, bytes: bytes.length, elapsedMs: performance.now() - startedMs, isWitnessed };
 }
 
 /** The proven event that was asked for: a server that has nothing wrong to show may still show another's. */
@@ -68,6 +71,16 @@ function answerTo({ eventId, index, name }: Asked, report: BundleReport, bundle:
   if (found === undefined)
     throw new TrustWardenError("evidence_bundle_invalid", { reason: "it is about something else" });
   return found;
+}
+
+/** Of records that were proven. */
+function jobOf({ event }: EventAnswer, { entries }: OpenedBundle): string | null {
+  for (const index of event.indexes) {
+    const entry = entries.get(index);
+    const record = entry === undefined ? undefined : parseRecord(entry).unverified;
+    if (record?.kind === "intent") return record.value.job;
+  }
+  return null;
 }
 
 /** The same bundle with one bit of one record changed: what a checker must refuse. */
