@@ -401,6 +401,13 @@ describe("the third question", () => {
     expect(await facts("who", stopped.event_id)).toMatchObject({ kind: "revoke", outcome: "success" });
   });
 
+  test("stop ends an owner with all of its agents by the owner's id, and says how long it took", async () => {
+    const { owner_id: id } = await facts("owner", "create", "mallory");
+    const stopped = await facts("stop", String(id), "--reason", "test");
+    expect(stopped).toMatchObject({ name: "owner", target: { kind: "owner", id }, instances: 0 });
+    expect(stopped.answered_at_ms).toBeGreaterThanOrEqual(stopped.called_at_ms);
+  });
+
   test("revoke by id says what it is when the id is unknown", async () => {
     const { exitCode, stderr } = await warden("revoke", "agt_01M80FGQWSA1AK5G58G8MV1CGP");
     expect(exitCode).toBe(1);

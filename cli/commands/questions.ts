@@ -48,9 +48,12 @@ function addStopCommand(program: Command, runtime: Runtime): void {
   program
     .command("stop")
     .description(
-      "stop an agent and everything below it, now, without stopping the rest; or a job, a key, a policy, all",
+      "stop an agent and everything below it, now, without stopping the rest; or an owner, a job, a key, a policy, all",
     )
-    .argument("[agent]", "name, path/name, agt_…, inst-… (only that instance) or SPIFFE ID")
+    .argument(
+      "[agent]",
+      "name, path/name, agt_…, inst-… (only that instance), SPIFFE ID, or own_… for all of an owner",
+    )
     .option(
       "--job <name>",
       "instead of an agent: what agents name as their job; an owner stops its own agents' only",
@@ -111,6 +114,7 @@ async function findStopTarget(
   if (others.length + (text === undefined ? 0 : 1) !== 1)
     throw new TrustWardenError("usage", { why: "exactly one thing to stop is expected" });
   if (target !== undefined) return { name: target.kind, target };
+  if (text?.startsWith("own_")) return { name: "owner", target: { kind: "owner", id: text } };
   const { agent, instance } = await findAgent(client, text ?? "");
   const { name } = agent;
   return instance === undefined
