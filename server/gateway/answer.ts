@@ -19,8 +19,8 @@ const STALLED_MS = 30_000;
 export class CallAnswer implements Pick<AllowedCall, "begin" | "write" | "end"> {
   readonly #response: ServerResponse;
   readonly #progress: CallProgress;
-  readonly #receipt: CallReceipt;
-  readonly #caller: GatewayCaller;
+  /** Made as soon as the decision is durable, while the upstream works. */
+  readonly #receipt: Promise<string>;
   readonly #signal: AbortSignal;
   #isHeadSent = false;
   /** The connection whose writes are held until this turn of the event loop is over. */
@@ -35,13 +35,14 @@ export class CallAnswer implements Pick<AllowedCall, "begin" | "write" | "end"> 
   }) {
     this.#response = options.response;
     this.#progress = options.progress;
-    this.#receipt = options.receipt;
-    this.#caller = options.caller;
+    this.#receipt = formatReceipt(options.caller, options.receipt);
+    // Awaited before the answer begins; until then it must not count as unhandled.
+    this.#receipt.catch(() => undefined);
     this.#signal = options.signal;
   }
 
   readonly begin = async (status: number, headers: Readonly<Record<string, string>>): Promise<void> => {
-    const receipt = await formatReceipt(this.#caller, this.#receipt);
+    const receipt = await this.#receipt;
     this.#requireOpen();
     this.#response.writeHead(status, { ...headers, [RECEIPT_HEADER]: receipt });
     this.#hold();

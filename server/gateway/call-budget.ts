@@ -40,9 +40,16 @@ export function settleBudget({ progress }: CallArrival): void {
   progress.reservation = undefined;
 }
 
-/** What the caller is told of a deny: which budget, or what of the secret, where it was one of these. */
-export function refusalOf({ progress }: CallArrival, failure: TrustWardenError): TrustWardenError {
-  return failure.code === "denied" && progress.refusal !== undefined ? progress.refusal : failure;
+/**
+ * What the caller is told of a deny: which budget, or what of the secret, where it was one of these; and of a call that was
+ * cut, where nobody decided against it: the ledger has it as broken off either way.
+ */
+export function refusalOf(
+  { progress }: { readonly progress: Pick<CallArrival["progress"], "refusal"> },
+  failure: TrustWardenError,
+): TrustWardenError {
+  const isOfAnother = failure.code === "denied" || failure.code === "call_cut";
+  return isOfAnother && progress.refusal !== undefined ? progress.refusal : failure;
 }
 
 function isShortage({ code }: TrustWardenError): boolean {

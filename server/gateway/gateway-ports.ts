@@ -6,6 +6,7 @@
  * are durable before the upstream hears of them; class C is written while the upstream works, and no answer begins
  * before it is durable.
  */
+import { setImmediate as letRequestLeave } from "node:timers/promises";
 import type { DecideInput } from "@trustwarden/core/agentscope/decide.ts";
 import { type Parameters as CallParameters, MAX_APPROVAL_SECONDS } from "@trustwarden/core/approval.ts";
 import { encodeBase64url, encodeUtf8, parseBase64url, parseUtf8 } from "@trustwarden/core/bytes.ts";
@@ -276,15 +277,25 @@ async function record(services: Services, visit: DecidedCall): Promise<CallRecei
   });
   const entries = [intent.envelope, decision].map(encodeUtf8);
   services.ledger.requireAcceptable(entries);
+  const isDurableFirst = visit.decision.class !== "C" || visit.decision.effect !== "allow";
   // What the upstream does afterwards costs this thread little.
   const { place } = visit.arrival;
-  const recorded = append(services, entries).finally(() => place.leave());
-  const isDurableFirst = visit.decision.class !== "C" || visit.decision.effect !== "allow";
+  const written = isDurableFirst ? append(services, entries) : appendBeside(services, entries);
+  const recorded = written.finally(() => place.leave());
   if (isDurableFirst) await recorded;
   // Awaited before the answer begins and again by the outcome; in between it must not count as unhandled.
   else recorded.catch(() => undefined);
   if (visit.decision.effect === "ask") await askOwner(services, visit);
   return { decision, recorded };
+}
+
+/** For what does not wait for its record: hashes, the promise's signature and the write come when the upstream has the request. */
+async function appendBeside(
+  services: Services,
+  entries: readonly Uint8Array[],
+): Promise<Awaited<CallReceipt["recorded"]>> {
+  await letRequestLeave();
+  return append(services, entries);
 }
 
 async function append(

@@ -225,7 +225,10 @@ async function perform(
         await release("success");
       } catch (error) {
         await release(signal.aborted ? "aborted" : "failure");
-        if (cut.aborted) throw new TrustWardenError("call_cut", {}, { cause: error });
+        if (cut.aborted) {
+          if (cut.reason instanceof TrustWardenError) arrival.progress.refusal = cut.reason;
+          throw new TrustWardenError("call_cut", {}, { cause: error });
+        }
         if (gone.signal.aborted) throw new TrustWardenError("call_aborted", {}, { cause: error });
         throw error;
       }

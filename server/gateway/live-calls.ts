@@ -6,6 +6,7 @@
  * whether it may go on, in the same synchronous step in which verifiers are told. One of several servers is told of what the others
  * stopped for as long as it has a lease of the store, and with that lease every call ends.
  */
+import { TrustWardenError } from "@trustwarden/core/error.ts";
 import type { AgentPrincipal } from "@trustwarden/core/principal.ts";
 import type { RevocationTarget } from "@trustwarden/core/revocation/frames.ts";
 import type { UpstreamState } from "../store/gateway-ports.ts";
@@ -75,11 +76,11 @@ export class LiveCalls {
     return stale.length;
   }
 
-  /** Cuts everything; the gateway is closing, or nobody tells it whom others stop. */
-  close(): void {
+  /** Cuts everything; the gateway is closing. @param reason - what the callers are told instead, where nobody decided against them. */
+  close(reason?: TrustWardenError): void {
     clearTimeout(this.#watch);
     this.#watch = undefined;
-    for (const controller of this.#calls.values()) controller.abort();
+    for (const controller of this.#calls.values()) controller.abort(reason);
   }
 
   /** Looks again when the lease of now would be over: it is renewed long before, or everything ends. */
@@ -87,9 +88,14 @@ export class LiveCalls {
     this.#watch = undefined;
     const leftMs = this.#leftMs();
     if (this.#calls.size === 0 || !Number.isFinite(leftMs)) return;
-    if (leftMs <= 0) this.close();
+    if (leftMs <= 0) this.close(unheard());
     else this.#watch = setTimeout(() => this.#watchLease(), leftMs);
   }
+}
+
+/** Whoever was cut for it may ask again; it is no deny. */
+function unheard(): TrustWardenError {
+  return new TrustWardenError("store_unavailable", { reason: "nobody tells this server whom others stop" });
 }
 
 function isAllowed(call: LiveCall): boolean {

@@ -49,7 +49,7 @@ export interface CallProgress {
   isBegun: boolean;
   /** Room in the budgets of the chain, until the call is over. */
   reservation: Reservation | undefined;
-  /** What the deny is about, when it is not the policy's: a budget without room, a secret that may not be used. */
+  /** What the deny or the cut is about, when it is not the policy's: a budget without room, a secret that may not be used, a server that is late. */
   refusal: TrustWardenError | undefined;
 }
 

@@ -83,9 +83,18 @@ async function passAnswer(
   await call.begin(answer.status, answer.headers);
   if (isError) passing.usage = NO_USAGE;
   const isStream = answer.headers["content-type"]?.startsWith("text/event-stream") === true;
-  if (isStream) await passEvents(call, answer, { passing, stripsUsage });
-  else await passWhole(call, answer, { passing, isRead: !isError });
-  await call.end();
+  if (isStream) {
+    await passEvents(call, answer, { passing, stripsUsage });
+    return call.end();
+  }
+  const whole = await passWhole(call, answer, { passing, isRead: !isError });
+  try {
+    await call.end();
+  } finally {
+    // The caller does not wait for what only its budget is about.
+    const value = whole === null ? undefined : readJson(new TextDecoder().decode(whole));
+    if (value !== undefined) passing.usage = findUsage(value);
+  }
 }
 
 async function passEvents(
@@ -120,19 +129,18 @@ function noteEvent(event: Uint8Array, passing: Passing): boolean {
   return JSON.stringify(value).includes('"choices":[]');
 }
 
+/** @returns the answer, where its usage is to be looked for. */
 async function passWhole(
   call: AllowedCall,
   { body }: UpstreamAnswer,
   { passing, isRead }: { readonly passing: Passing; readonly isRead: boolean },
-): Promise<void> {
+): Promise<Uint8Array | null> {
   const kept = new GrowingBytes();
   for await (const part of body) {
     if (isRead && kept.length + part.length <= MAX_READ_BYTES) kept.add(part);
     await write(call, part, passing);
   }
-  if (!isRead || passing.bytes > MAX_READ_BYTES) return;
-  const value = readJson(new TextDecoder().decode(kept.view()));
-  if (value !== undefined) passing.usage = findUsage(value);
+  return isRead && passing.bytes <= MAX_READ_BYTES ? kept.view() : null;
 }
 
 async function passModels(call: AllowedCall, answer: UpstreamAnswer, passing: Passing): Promise<void> {
