@@ -56,7 +56,7 @@ export type WitnessStep =
  * Two notes of one log that cannot both be true: the one remembered and the one submitted. Of a log that has ended, a longer one; what shows
  * that it ended is the announcement that was taken.
  */
-export type Contradiction = readonly [string, string];
+type Contradiction = readonly [string, string];
 
 /** Name under which a witness shows what it remembers of a log: hex SHA-256 of the origin. */
 export function originHash(origin: string): string {
