@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
+import { gunzipSync } from "node:zlib";
 import { isJsonObject } from "@trustwarden/core/json.ts";
 import { parseConfig } from "@trustwarden/server/config.ts";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
@@ -179,6 +180,8 @@ describe("a restore of a place with two admins", () => {
     const intent = visitIntent(agent, service, { action: "read:transactions" });
     const decision = parseDecision(await askDecision(server, { caller: service, agent, intent }));
     expect(decision).toMatchObject({ allow: false, reasons: ["restore_held"] });
+    const opa = await send(server.url, { target: "/v1/opa/bundles/builtin.tar.gz" }, service.tls);
+    expect(gunzipSync(opa.bytes).toString()).toContain("restore_held");
     const refusals = await eventsOf(server, "refuse");
     expect(refusals.filter(({ reasons }) => reasons.includes("restore_held"))).toHaveLength(4);
   });
