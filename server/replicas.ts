@@ -14,6 +14,7 @@ import { openPostgresLogin } from "./store/postgres-login.ts";
 import type { StateSettings } from "./store/postgres-state/protocol.ts";
 import { ReplicaSession } from "./store/postgres-state/replica-session.ts";
 import type { OnFollowed, SqliteStore } from "./store/sqlite.ts";
+import { SERVER_VERSION } from "./version.ts";
 
 const NAME_BYTES = 16;
 
@@ -55,6 +56,7 @@ export function openReplica(options: {
   const session = new ReplicaSession({
     login: () => openPostgresLogin(settings.login, "state.postgres", readPrivateFile),
     name,
+    version: SERVER_VERSION,
     monoMs,
     own: () => ({ acked: feed.acknowledged, leases: own.leases + own.leasesBehind }),
     onHeard: (heard) => {

@@ -12,7 +12,6 @@ import type { Notices } from "@trustwarden/core/notices.ts";
 import { LEASE_MS } from "@trustwarden/core/revocation/frames.ts";
 import type { HeardBeat } from "@trustwarden/core/revocation/replica-leases.ts";
 import type { Client } from "pg";
-import { SERVER_VERSION } from "../../version.ts";
 import { latestVersion, MIGRATIONS } from "../migrations/steps.ts";
 import { connectPostgres, type PostgresLogin } from "../postgres-connect.ts";
 import { REPLICA_SESSION, SHARERS } from "./protocol.ts";
@@ -40,6 +39,8 @@ export interface ReplicaSessionOptions {
   readonly login: () => PostgresLogin;
   /** Of this process alone. */
   readonly name: string;
+  /** Of this server's program, for whoever looks after several: the database shows it beside the session. */
+  readonly version: string;
   /** Monotonic milliseconds. */
   readonly monoMs: () => number;
   readonly own: () => OwnBeat;
@@ -120,8 +121,7 @@ export class ReplicaSession {
   async #connected(): Promise<Client> {
     if (this.#client !== undefined) return this.#client;
     const client = await connectPostgres(this.#options.login(), {
-      // For whoever looks after the servers: which of them is which version.
-      name: `${REPLICA_SESSION} ${SERVER_VERSION}`,
+      name: `${REPLICA_SESSION} ${this.#options.version}`,
       statementTimeoutMs: LEASE_MS,
       answerTimeoutMs: ANSWER_MS,
       settings: { search_path: "" },
