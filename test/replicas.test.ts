@@ -5,11 +5,13 @@
  */
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import { catalogueAnswer } from "@trustwarden/core/api/mcp.ts";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { checkServers } from "../cli/doctor-servers.ts";
 import { parseConfig } from "../server/config.ts";
 import { latestVersion, MIGRATIONS } from "../server/store/migrations/steps.ts";
 import { SERVER_VERSION } from "../server/version.ts";
+import { startEchoAgent } from "./support/a2a-agent.ts";
 import {
   askDecision,
   createOwner,
@@ -20,6 +22,7 @@ import {
   parseDecision,
   postEnrolment,
   serverIdOf,
+  signedRequest,
   type TestInstance,
   ticketOf,
   visitIntent,
@@ -31,8 +34,9 @@ import { codeOf, jsonOf, send, sendAdmin } from "./support/http.ts";
 import { createTestSigner } from "./support/keys.ts";
 import { postForm, proofFor, RESOURCE } from "./support/oauth.ts";
 import { createPerson } from "./support/people.ts";
-import { POSTGRESQL_BIN } from "./support/postgresql.ts";
+import { POSTGRESQL_BIN, readGuideBlock } from "./support/postgresql.ts";
 import { checkOutPreviousVersion } from "./support/previous-version.ts";
+import { A2A_SCOPE, askAfter, sayTo, taskOf, WAIT } from "./support/replica-a2a.ts";
 import { ReplicaCampaign } from "./support/replica-campaign.ts";
 import {
   beginStream,
@@ -106,6 +110,15 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers on one store and one 
       await signCall(await two.replicas[number].up(), agent, CALLS.stream),
       agent,
     );
+  /** Asks anew while a server that is late with its word to the store turns everybody away. */
+  const patiently = async (ask: () => ReturnType<typeof callAt>) => {
+    let answer = await ask();
+    for (const untilMs = performance.now() + PATIENT.timeout; answer.status === 503; answer = await ask()) {
+      if (performance.now() > untilMs) break;
+      await sleep(PATIENT.interval);
+    }
+    return answer;
+  };
   const administer = async (number: 0 | 1, target: string, body: object, method = "POST") => {
     const { adminSocket } = await two.replicas[number].up();
     const answer = await sendAdmin(adminSocket, { method, target, body: JSON.stringify(body) });
@@ -362,6 +375,14 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers on one store and one 
         expect((await callAt(number, agent, CALLS.items)).status).toBe(200);
         expect(shop.seen.at(-1)?.authorization).toBe("Bearer sk-of-both-servers");
       }
+      // The key that it is sealed under is made anew at the one, and at the other, and handed over each time.
+      for (const number of [1, 0] as const) {
+        const rotated = await administer(number, "/v1/secret-keys/rotation", { begin: true, reason: "test" });
+        expect(rotated).toMatchObject({ remaining: 0, keys: [{ versions: 1, is_here: true }] });
+        for (const at of [0, 1] as const)
+          expect((await patiently(() => callAt(at, agent, CALLS.items))).status).toBe(200);
+        expect(shop.seen.at(-1)?.authorization).toBe("Bearer sk-of-both-servers");
+      }
       const running = await streamAt(0, agent);
       await administer(1, `/v1/secrets/${name}/disabling`, { reason: "test" });
       await running.end();
@@ -377,6 +398,90 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers on one store and one 
       expect((await callAt(0, agent, CALLS.mail, job)).status).toBe(200);
       const refused = await callAt(1, agent, CALLS.notes, job);
       expect([refused.status, codeOf(refused)]).toEqual([403, "approval_required"]);
+    });
+
+    test("know one another's tasks of an agent, and block a changed card for both until either has approved it (A2A)", async () => {
+      const echo = await startEchoAgent();
+      const settings = { recheck_seconds: 0 };
+      await administer(0, "/v1/upstreams", {
+        name: "echo",
+        kind: "a2a",
+        url: echo.url,
+        allow_private: true,
+        settings,
+      });
+      const approve = async (number: 0 | 1) => {
+        const { pins } = catalogueAnswer.parse(await administer(number, "/v1/upstreams/echo/mcp/look", {}));
+        const seen = pins.flatMap((pin) => (pin.seen === null ? [] : [{ ...pin, sha256: pin.seen.sha256 }]));
+        const wanted = seen.map(({ kind, name, sha256 }) => ({ kind, name, sha256 }));
+        await administer(number, "/v1/upstreams/echo/mcp/approvals", { approve: wanted });
+      };
+      const left = await two.replicas[0].up();
+      const [one, other] = await Promise.all(
+        ["asker", "stranger"].map(async (name) =>
+          enrolAgent(left, await createOwner(left, name), { name, scope: A2A_SCOPE }),
+        ),
+      );
+      if (one === undefined || other === undefined) throw new Error("two agents");
+      const say = async (
+        number: 0 | 1,
+        agent: TestInstance,
+        said: typeof WAIT | ReturnType<typeof askAfter>,
+      ) =>
+        sayTo(
+          { server: await two.replicas[number].up(), port: gatewayPorts[number], url: echo.url },
+          agent,
+          said,
+        );
+      await approve(0);
+      const task = taskOf(await say(1, one, WAIT));
+      expect((await say(0, one, askAfter(task))).text).toContain(task);
+      expect((await say(0, other, askAfter(task))).text).toContain("a2a_task_unknown");
+      echo.world.card = { ...echo.world.card, description: "Says something else." };
+      for (const number of [0, 1] as const)
+        expect((await say(number, one, askAfter(task))).text).toContain("mcp_definition_changed");
+      await approve(1);
+      for (const number of [0, 1] as const) expect((await say(number, one, askAfter(task))).status).toBe(200);
+      echo.close();
+    });
+
+    test("drop a role of a database that one of them made, when the other stops its agent", async () => {
+      const { port } = two.state.postgresql;
+      const origin = `postgresql://127.0.0.1:${port}`;
+      await administer(0, "/v1/secrets", {
+        name: "pg-admin",
+        value: "admin-of-roles",
+        upstreams: [{ name: "payments", origin }],
+        agents: ["agent:**"],
+        injection: { as: "basic", user: "tw_admin" },
+      });
+      await administer(0, "/v1/upstreams", {
+        name: "payments",
+        kind: "postgresql",
+        url: `${origin}/payments`,
+        allow_private: true,
+        secret: "pg-admin",
+        settings: JSON.parse(readGuideBlock("roles.json")),
+      });
+      const left = await two.replicas[0].up();
+      const action = "issue:database:payments/readonly";
+      const agent = await enrolAgent(left, await createOwner(left, "dba"), { name: "dba", scope: [action] });
+      const right = await two.replicas[1].up();
+      const call = {
+        method: "POST",
+        target: "/payments/roles/readonly",
+        aud: await serverIdOf(right),
+        action,
+      };
+      const resource = `${origin}/payments/roles/readonly`;
+      const signed = signedRequest(agent, { ...call, intent: { action, resource } });
+      const given = await sendCall(gatewayPorts[1], signed, agent);
+      expect([given.status, given.text]).toEqual([200, given.text]);
+      const find = `select from pg_roles where rolname = '${String(jsonOf(given).role)}'`;
+      expect(await two.state.postgresql.admin(find)).toHaveLength(1);
+      const target = { kind: "instance", id: agent.answer.instance_id };
+      await administer(0, "/v1/revocations", { target });
+      await vi.waitFor(async () => expect(await two.state.postgresql.admin(find)).toEqual([]), PATIENT);
     });
 
     test("let in at both together no more calls than a budget has (F16)", async () => {
