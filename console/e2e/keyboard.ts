@@ -5,7 +5,7 @@ import type { Locator } from "playwright-core";
 const MAX_STOPS = 150;
 
 /** Goes on by the tabulator until this is where one is. @throws Error when it is never reached. */
-export async function reach(target: Locator): Promise<void> {
+async function reach(target: Locator): Promise<void> {
   await target.waitFor();
   const page = target.page();
   const here = target.and(page.locator(":focus"));

@@ -88,7 +88,8 @@ export function startProcess(home: TestHome, weakening?: Weakening, program: Pro
   const gone = Promise.withResolvers<string | null>();
   child.once("close", (code, signal) => {
     // Whoever wonders why it did not start has this at least.
-    if (errors.length === 0 && signal !== "SIGKILL") errors.push(`it said nothing; exit code ${code}, signal ${signal}`);
+    if (errors.length === 0 && signal !== "SIGKILL")
+      errors.push(`it said nothing; exit code ${code}, signal ${signal}`);
     gone.resolve(signal);
   });
   child.once("error", (error) => errors.push(error.message));
