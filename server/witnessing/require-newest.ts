@@ -5,7 +5,8 @@
  * quorum, because then a checkpoint that others call proven may be out there which this disk does not hold. See
  * docs/decisions/0030-witnesses.md.
  */
-import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import { parseCheckpointText, verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
+import { parseNote } from "@trustwarden/core/agentledger/signed-note.ts";
 import { isQuorum, type TlogPolicy } from "@trustwarden/core/agentledger/tlog-policy.ts";
 import { TrustWardenError } from "@trustwarden/core/error.ts";
 import { requireContinued, rolledBack, type WitnessedLogSource } from "./own-history.ts";
@@ -49,8 +50,9 @@ async function requireBehind(client: WitnessClient, log: WitnessedLogSource): Pr
   const head = verifyCheckpoint(note, log.vkey);
   const { name } = client.witness;
   const latest = await client.readLatest(head.origin);
-  if (latest !== null) return requireContinued(log, { note: latest, witness: name });
-  // It shows nothing: either it never saw this log, or it has no such address. A submission tells.
+  if (latest !== null && !isOfNoEntry(latest)) return requireContinued(log, { note: latest, witness: name });
+  // It shows nothing of the log: it never saw it, has no such address, or was asked whether it would follow (`would-follow.ts`), maybe under
+  // the key that another took the place of since. A submission tells.
   const answer = await client.submit({ oldSize: head.size, proof: [], checkpoint: note });
   // A yes that is not signed may be anybody's who answers in its place.
   if (answer.kind === "cosigned") requireOwnLine(client.witness, { note, answered: answer.lines });
@@ -63,4 +65,9 @@ async function requireBehind(client: WitnessClient, log: WitnessedLogSource): Pr
   if (answer.kind === "refused") {
     throw new TrustWardenError("witnesses_unreachable", { witness: name, status: answer.status });
   }
+}
+
+/** Whether a note says nothing of any entry, whoever signed it. @throws TrustWardenError for what is no note of a log. */
+function isOfNoEntry(note: string): boolean {
+  return parseCheckpointText(parseNote(note).unverifiedText).size === 0;
 }

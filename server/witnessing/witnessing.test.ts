@@ -456,6 +456,21 @@ describe("the question at the start", () => {
     for (const witness of odd.witnesses.slice(0, 2)) witness.remembered = "nonsense";
     await expect(ask(odd)).rejects.toThrow(refusal("witnesses_unreachable"));
   });
+
+  it("asks a witness that shows the empty tree under a key that another took the place of before the first entry", async () => {
+    const planned = (size: number) =>
+      issueCheckpoint({ origin: HISTORY_ORIGIN, size, root: EMPTY_ROOT }, createTestLogSigner(2));
+    const turned = scene();
+    for (const witness of turned.witnesses) witness.remembered = planned(0);
+    expect(await ask(turned)).toEqual([]);
+    // What it shows may be anybody's: one that then says nothing is as silent as before, and so is a longer tree of another key.
+    for (const witness of turned.witnesses)
+      witness.submit = async () => ({ kind: "refused", status: 404 }) as const;
+    await expect(ask(turned)).rejects.toThrow(refusal("witnesses_unreachable"));
+    const other = scene();
+    for (const witness of other.witnesses) witness.remembered = planned(3);
+    await expect(ask(other)).rejects.toThrow(refusal("witnesses_unreachable"));
+  });
 });
 
 describe("the question before a turn by the calendar", () => {
