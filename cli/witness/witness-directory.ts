@@ -6,7 +6,7 @@
  *   ends/           what named the next key of a log that has ended, with its proof: a longer tree of that log is in evidence/
  */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, sign } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   ALGORITHM_COSIGNATURE,
@@ -102,7 +102,11 @@ function keepContradiction(directory: string, notes: readonly [string, string]):
 function keepEnd(directory: string, origin: string, announcement: string): void {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const file = join(directory, `${originHash(origin)}.txt`);
-  if (!existsSync(file)) writeFileSync(file, announcement, { mode: 0o600, flush: true });
+  if (existsSync(file)) return;
+  // Whole or not at all: half of one, left by a full disk, would stand in the place of every later one.
+  const temporary = `${file}.new`;
+  writeFileSync(temporary, announcement, { mode: 0o600, flush: true });
+  renameSync(temporary, file);
 }
 
 function requirePrivate(path: string): void {

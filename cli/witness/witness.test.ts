@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -217,6 +217,9 @@ describe("a running witness", () => {
     for (const [name, [status, text]] of Object.entries(forged))
       expect([name, (await announce(text)).status]).toEqual([name, status]);
     expect(await offer("2026q3", 2)).toBe(403);
+    // What was broken off in the middle of keeping it stands in nobody's place.
+    mkdirSync(join(path, "ends"));
+    writeFileSync(join(path, "ends", `${originHash(HISTORY_ORIGIN)}.txt.new`), announced().slice(0, 40));
     expect((await announce(announced())).status).toBe(200);
     expect((await announce(announced())).status).toBe(200);
     // The old key begins nothing any more, neither beside the shard nor behind it, and the old log is over.
@@ -233,7 +236,8 @@ describe("a running witness", () => {
       .split(/(?=^ledger\.acme\.test$)/m)
       .map((note) => verifyCheckpoint(`${note.trimEnd()}\n`, HISTORY_VKEY));
     expect([ended?.size, longer?.size]).toEqual([log.size - 1, log.size]);
-    const [end = ""] = readdirSync(join(path, "ends"));
+    const [end = "", ...more] = readdirSync(join(path, "ends"));
+    expect(more).toEqual([]);
     const kept = parseAnnouncement(readFileSync(join(path, "ends", end), "utf8"));
     expect([kept.vkey, verifyCheckpoint(kept.proof.checkpoint, HISTORY_VKEY).size]).toEqual([
       next,
