@@ -10,6 +10,7 @@
 import type { KeyObject } from "node:crypto";
 import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { verifyCheckpoint } from "@trustwarden/core/agentledger/checkpoint.ts";
 import { encodeLogState, parseLogState } from "@trustwarden/core/agentledger/log-state.ts";
 import { readTileFile } from "@trustwarden/core/agentledger/move-log.ts";
@@ -37,6 +38,8 @@ const FILES: readonly string[] = ["trust-domain", "ledger-origin"];
 const FOLDERS = ["keys", "payloads", "sinks", "ssf"] as const;
 /** A segment of the write-ahead log goes as soon as its entries are in tiles. */
 const MAX_TRIES = 10;
+/** Between two looks at a ledger that turns. */
+const TURN_PAUSE_MS = 200;
 const ID_BYTES = 16;
 /** A copy of the state, in the data directory. */
 const COPY_PREFIX = ".backup-";
@@ -156,11 +159,22 @@ async function openSource({ config, random, nowMs }: BackupOptions): Promise<Sou
   const { logKeys } = await openServerKeys({ config, random, nowMs });
   const vkey = formatVkey(originOf(config), rawEd25519Key(logKeys.first));
   const directory = ledger.directory ?? join(dataDir, "ledger");
-  const chain = await chainOf({ directory, vkey });
-  const { name, vkey: liveKey, first } = chain.live;
-  const note = await new PosixLogReader(join(directory, shardFolder(name))).readCheckpoint();
-  if (note === null) throw new TrustWardenError("not_found", { reason: "there is no ledger, or it turns" });
+  const { chain, note } = await begunChain({ directory, vkey });
+  const { vkey: liveKey, first } = chain.live;
   return { directory, vkey, chain, known: first + verifyCheckpoint(note, liveKey).size };
+}
+
+/** The chain, and what its last shard has published: while a turn is under way that comes in a moment. */
+async function begunChain(place: Pick<Source, "directory" | "vkey">) {
+  for (let tries = 1; ; tries += 1) {
+    const chain = await chainOf(place);
+    const folder = join(place.directory, shardFolder(chain.live.name));
+    const note = await new PosixLogReader(folder).readCheckpoint();
+    if (note !== null) return { chain, note };
+    if (chain.ended.length === 0 || tries === MAX_TRIES)
+      throw new TrustWardenError("not_found", { reason: "there is no ledger, or it turns" });
+    await setTimeout(TURN_PAUSE_MS);
+  }
 }
 
 function chainOf({ directory, vkey }: Pick<Source, "directory" | "vkey">): Promise<ShardChain> {
