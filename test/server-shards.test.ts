@@ -155,7 +155,7 @@ describe("a ledger that has turned", () => {
         isFirst = false;
         const { shard } = await turnLedger(story.server);
         // As it is for a moment while a turn is under way: the next shard has not published anything.
-        const published = join(dataDir, "ledger", "shard", shard, "checkpoint");
+        const published = join(dataDir, "ledger", "shard", shard ?? "", "checkpoint");
         renameSync(published, `${published}.away`);
         globalThis.setTimeout(() => {
           if (existsSync(published)) rmSync(`${published}.away`);
