@@ -69,8 +69,8 @@ export const CRASH_POINTS: readonly CrashPoint[] = [
   {
     name: "issued and recorded, not answered",
     file: "server/http/acts/identity.ts",
-    line: /^function formatIdentity\(.*\{$/,
-    place: "after",
+    line: /^ {2}const \{ depth, fanOut, budget \} = identity\.limits;$/,
+    place: "before",
   },
   {
     name: "decided and recorded, not answered",

@@ -8,8 +8,8 @@ export interface Proxy {
   of(settings: StateSettings): StateSettings;
   /** The next group of commands arrives, and its answer never. */
   loseNextAnswer(): void;
-  /** Returns when a group of commands is on its way, whether it gets through or not. */
-  untilGroup(): Promise<void>;
+  /** Nothing gets through any more from the next group of commands on. Returns when that is on its way. */
+  hangAtGroup(): Promise<void>;
   /** Ends every connection, and refuses new ones until `mend`. */
   cut(): void;
   mend(): void;
@@ -26,10 +26,12 @@ export async function startProxy(target: number): Promise<Proxy> {
   return {
     of: (settings) => ({ ...settings, login: { ...settings.login, port } }),
     loseNextAnswer: () => link.loseNextAnswer(isGroup),
-    untilGroup: () =>
+    hangAtGroup: () =>
       new Promise((resolve) =>
         link.loseNextAnswer((sent) => {
-          if (isGroup(sent)) resolve();
+          if (!isGroup(sent)) return false;
+          link.part();
+          resolve();
           return false;
         }),
       ),

@@ -304,8 +304,7 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("servers that share a state store"
     const said: boolean[] = [];
     left.watchLink(({ isLinked }) => said.push(isLinked));
     // What it asks is on its way when the other takes its steps: behind, so that it reads these, and runs its own again.
-    proxy.hang();
-    const isSent = proxy.untilGroup();
+    const isSent = proxy.hangAtGroup();
     const step = prepareToken(left, configDir).catch(({ code }) => code);
     await isSent;
     const kid = await prepareToken(right, configDir);
