@@ -148,12 +148,12 @@ const NOBODY: Cells = {
   stop: "nobody answers",
 };
 const CLOCK_BEHIND = "503 clock_rolled_back";
-const DENIED = "403 denied";
+const UNDECIDED = "503 policy_unavailable";
 const EXPIRED = "401 principal_refused";
 const ROWS: readonly (readonly [Outage, Cells])[] = [
   [SERVER_DEAD, NOBODY],
   [SERVER_FROZEN, NOBODY],
-  [POLICY_DEAD, { a: DENIED, b: DENIED, c: DENIED, issue: DENIED, stop: "goes on" }],
+  [POLICY_DEAD, { a: UNDECIDED, b: UNDECIDED, c: UNDECIDED, issue: UNDECIDED, stop: "goes on" }],
   [LEDGER_DISK_FULL, NOBODY],
   [databaseAway(() => database), { ...GOES_ON, issue: "503 store_unavailable" }],
   [CLOCK_BACK, { a: CLOCK_BEHIND, b: CLOCK_BEHIND, c: CLOCK_BEHIND, issue: CLOCK_BEHIND, stop: "goes on" }],

@@ -735,7 +735,8 @@ describe.skipIf(POSTGRESQL_BIN === undefined)("two servers on one store and one 
       const agent = await enrolAgent(await two.replicas[0].up(), owner, { name: "waiting" });
       const verifier = await enrolVerifier(await two.replicas[0].up(), "waiting");
       const origin = `http://localhost:${front.port}`;
-      const { cookie } = await createPerson({ ...(await two.replicas[0].up()), consoleUrl: origin });
+      const at = { ...(await two.replicas[0].up()), consoleUrl: origin };
+      const { cookie } = await createPerson(at, { roles: ["auditor"] });
       const target = { kind: "instance", id: agent.answer.instance_id };
       const stop = { method: "POST", target: "/v1/revocations", body: JSON.stringify({ target }) };
       const enrol = async (server: TestServer) => {
