@@ -55,9 +55,8 @@ function newConnections(agent: TestInstance): Agent {
   return new Agent({ keepAlive: false, rejectUnauthorized: false, maxCachedSessions: 0, ...agent.tls });
 }
 
-/** Floods until told to end; every answer. */
-function flood(over = connections(flooder)): () => Promise<readonly RawAnswer[]> {
-  const answers: RawAnswer[] = [];
+/** Floods until told to end; every answer, also as it comes in. */
+function flood(over = connections(flooder), answers: RawAnswer[] = []): () => Promise<readonly RawAnswer[]> {
   let isOver = false;
   const lanes = Array.from({ length: 30 }, async () => {
     while (!isOver) answers.push(await ask(flooder, over));
@@ -90,10 +89,15 @@ describe("a server that one owner's agent floods", () => {
   });
 
   it("refuses nobody else's new connection either, whose first request is its owner's", async () => {
-    const end = flood(newConnections(flooder));
+    const answers: RawAnswer[] = [];
+    const end = flood(newConnections(flooder), answers);
     const over = newConnections(modest);
-    for (let asked = 0; asked < 10; asked += 1) expect((await ask(modest, over)).status).toBe(200);
-    expect((await end()).some(({ status }) => status === 429)).toBe(true);
+    const isRefused = () => answers.some(({ status }) => status === 429);
+    // New connections cost the machine most: on a busy one it takes a while until they are too many.
+    for (let asked = 0; asked < 10 || (asked < 300 && !isRefused()); asked += 1)
+      expect((await ask(modest, over)).status).toBe(200);
+    await end();
+    expect(isRefused()).toBe(true);
   });
 
   it("keeps no place for those who send their bodies slowly", async () => {

@@ -63,9 +63,9 @@ export const ISSUANCE_WEAKENINGS = {
   "answer-before-record": [
     {
       file: "server/http/acts/identity.ts",
-      find: "return formatIdentity(committed.value, await services.ledger.settle(committed));",
+      find: "const appended = await services.ledger.settle(committed);",
       replace:
-        'setTimeout(() => void services.ledger.settle(committed), 500); return formatIdentity(committed.value, { eventId: committed.eventId, index: 0, acknowledgement: "later" });',
+        'setTimeout(() => void services.ledger.settle(committed), 500); const appended = { eventId: committed.eventId, index: 0, acknowledgement: "later" };',
     },
     {
       file: "server/store/commands/control-record.ts",
