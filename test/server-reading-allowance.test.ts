@@ -60,14 +60,23 @@ it("lists of everybody's end for one person at the day's lines, and a look at on
   const lines = await readAll();
   expect(lines).toBeGreaterThanOrEqual(LINES);
   expect(lines).toBeLessThan(LINES + 30);
-  for (const target of ["/v1/owners", "/v1/agents", "/v1/tree", "/v1/entries", LIST.target])
-    expect(verdict(await read({ target }))).toBe("mass_export_unconfirmed");
+  const lists = ["/v1/owners", "/v1/agents", "/v1/tree", "/v1/entries", LIST.target];
+  // An owner is no agent under another term, and a letter is no name.
+  const nameless = ["/v1/events?agent=own_1", "/v1/events?actor=", "/v1/agents?name=", "/v1/tree?prefix=a"];
+  for (const target of [...lists, ...nameless])
+    expect([target, verdict(await read({ target }))]).toEqual([target, "mass_export_unconfirmed"]);
   const [refused] = await eventsOf(server, "refuse");
   expect(refused).toMatchObject({
     reasons: ["mass_export_unconfirmed"],
     authorized_by: `person:${auditor.personId}`,
   });
-  for (const target of [LOOK.target, "/v1/tree?prefix=a", "/v1/agents?name=a", "/v1/people", "/v1/session"])
+  for (const target of [
+    LOOK.target,
+    "/v1/tree?prefix=abc",
+    "/v1/agents?name=abc",
+    "/v1/people",
+    "/v1/session",
+  ])
     expect(verdict(await read({ target }))).toBe(200);
 });
 

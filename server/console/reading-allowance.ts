@@ -23,6 +23,9 @@ const TILE_LINES = 256;
 const REPLAY_LINES = 1000;
 /** Of a file about an agent or a job: as much as a long page. */
 const FILE_LINES = 500;
+/** What names one agent, and not an owner or a trust domain. */
+const AGENT = /^(?:agt_|inst-|spiffe:\/\/[^/]+\/).+/;
+const NAME_LENGTH = 3;
 
 /** What a row reads. */
 interface ReadRow {
@@ -90,20 +93,25 @@ export function countLines(answer: unknown, member: string): number {
   return lines.length;
 }
 
-/** By the name of an agent or a job, with whatever else; by an owner or a kind alone it is everybody's. */
+/** By the name of an agent or a job, with whatever else; by an owner or a kind alone, under whichever term, it is everybody's. */
 function kindOfSearch({ query }: Question): ReadKind {
   const { agent, actor, subtree, job } = eventQuery.parse(query);
   const isNamed =
-    [agent, actor, job].some((name) => name !== undefined) || subtree?.startsWith("agt_") === true;
+    job !== undefined || [agent, actor, subtree].some((name) => name !== undefined && AGENT.test(name));
   return isNamed ? "named" : "everybody";
 }
 
 function kindOfAgents({ query }: Question): ReadKind {
-  return agentQuery.parse(query).name === undefined ? "everybody" : "named";
+  return isName(agentQuery.parse(query).name) ? "named" : "everybody";
 }
 
 /** Whoever looks for an agent by its name, or below one, looks at that one. */
 function kindOfTree({ query }: Question): ReadKind {
   const { prefix, under } = treeQuery.parse(query);
-  return prefix !== undefined || under?.startsWith("agt_") === true ? "named" : "everybody";
+  return isName(prefix) || (under !== undefined && AGENT.test(under)) ? "named" : "everybody";
+}
+
+/** A letter or two go through all agents by the alphabet. */
+function isName(text: string | undefined): boolean {
+  return text !== undefined && text.length >= NAME_LENGTH;
 }
