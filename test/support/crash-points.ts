@@ -54,7 +54,7 @@ export const CRASH_POINTS: readonly CrashPoint[] = [
   {
     name: "issued, not in the ledger",
     file: "server/http/acts/identity.ts",
-    line: /return formatIdentity\(committed\.value, await/,
+    line: /const appended = await services\.ledger\.settle\(committed\);/,
     place: "before",
   },
   {
