@@ -3,21 +3,9 @@ import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { inspect } from "./browser.ts";
 import { press, write } from "./keyboard.ts";
+import { confirm } from "./second-admin.ts";
 import { go, heading, step } from "./step.ts";
 import { LINES_PER_DAY } from "./world.ts";
-
-/** A second admin reads what was asked, and confirms it. */
-async function agree(
-  other: Page,
-  { title, reason }: { readonly title: string; readonly reason: string },
-): Promise<void> {
-  await go(other, "Confirmations");
-  await press(other.getByRole("button", { name: "Look again" }));
-  await press(other.getByRole("row").filter({ hasText: reason }).getByRole("link", { name: title }));
-  await heading(other, title).waitFor();
-  await press(other.getByRole("button", { name: "Confirm with your passkey" }));
-  await other.getByText("Whoever asked does it now").waitFor();
-}
 
 /** Reads pages of everybody's until one is refused, as a program in the page's place would. */
 async function readAll(page: Page): Promise<number> {
@@ -62,7 +50,7 @@ export const READING = [
       await write(dialog.getByLabel(/^Why/), "her telephone is in the lake");
       await press(dialog.getByRole("button", { name: "Ask a second admin" }));
       await dialog.locator('[data-awaited="pending"]').waitFor();
-      await agree(other, { title: "A link that lets somebody in", reason: "in the lake" });
+      await confirm(other, { title: "A link that lets somebody in", reason: "in the lake" });
       await press(dialog.getByRole("button", { name: "Do it now" }));
       const shown = (await dialog.getByText("/app/welcome#").textContent()) ?? "";
       await inspect(page, "recovery", pictures);
@@ -93,7 +81,7 @@ export const READING = [
       await write(reader.getByLabel(/^Why/), "the yearly audit");
       await press(reader.getByRole("button", { name: "Ask a second admin" }));
       await reader.locator('[data-awaited="pending"]').waitFor();
-      await agree(other, { title: "A further page of everybody’s events", reason: "the yearly audit" });
+      await confirm(other, { title: "A further page of everybody’s events", reason: "the yearly audit" });
       await press(reader.getByRole("button", { name: "Do it now" }));
       await reader.getByRole("cell").first().waitFor();
       // What stands by its name goes on all the same.

@@ -3,26 +3,14 @@ import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { inspect } from "./browser.ts";
 import { choose, press, write } from "./keyboard.ts";
-import { go, heading, step } from "./step.ts";
+import { confirm } from "./second-admin.ts";
+import { go, step } from "./step.ts";
 
 /** Asks a second admin for what was just refused. */
 async function askSecond(page: Page, reason: string): Promise<void> {
   await write(page.getByLabel(/^Why, for the second admin/), reason);
   await press(page.getByRole("button", { name: "Ask a second admin" }));
   await page.locator('[data-awaited="pending"]').waitFor();
-}
-
-/** The second admin finds it by its reason, and confirms it. */
-async function confirm(
-  other: Page,
-  { reason, title }: { readonly reason: string; readonly title: string },
-): Promise<void> {
-  await go(other, "Confirmations");
-  await press(other.getByRole("button", { name: "Look again" }));
-  await press(other.getByRole("row").filter({ hasText: reason }).getByRole("link", { name: title }));
-  await heading(other, title).waitFor();
-  await press(other.getByRole("button", { name: "Confirm with your passkey" }));
-  await other.getByText("Whoever asked does it now").waitFor();
 }
 
 /** What two admins, and one, do in the place of the command line. */

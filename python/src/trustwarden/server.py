@@ -196,11 +196,11 @@ class TrustServer:
         if discovery.trust_domain != self.trust_domain or not self.accept_server(discovery.server_id):
             raise fail("server_untrusted", {"reason": "discovery"})
         stop_origin = parse_origin(discovery.stop_url)
-        keys = self._ledger_keys or FollowedKeys(discovery.log_vkey, self._read_shards)
-        # A ledger has its first key for good. Who shows this process another would have it forget what it has seen.
-        if keys.vkey != discovery.log_vkey:
-            raise fail("server_untrusted", {"reason": "another ledger"})
         with self._lock:
+            keys = self._ledger_keys or FollowedKeys(discovery.log_vkey, self._read_shards)
+            # A ledger has its first key for good. Who shows this process another would have it forget what it has seen.
+            if keys.vkey != discovery.log_vkey:
+                raise fail("server_untrusted", {"reason": "another ledger"})
             self._nonce = None if discovery.nonce is None else (discovery.nonce, asked_at)
             self._ledger_keys = keys
             self._stop_origin = stop_origin
