@@ -3,6 +3,7 @@
  * beside the state. It is a picture and decides nothing; whoever needs years has the metric.
  */
 import { readFileSync } from "node:fs";
+import type { RatioPoint } from "@trustwarden/core/api/tree.ts";
 import { encodeUtf8 } from "@trustwarden/core/bytes.ts";
 import { writePrivateFile } from "../signer/private-file.ts";
 
@@ -10,14 +11,6 @@ import { writePrivateFile } from "../signer/private-file.ts";
 const STEP_SECONDS = 600;
 const MAX_POINTS = 1008;
 const LINE = /^(\d{1,12}) (\d{1,12}) (\d{1,12})$/;
-
-/** How many there were at an instant. */
-export interface RatioPoint {
-  /** Unix seconds. */
-  readonly at: number;
-  readonly owners: number;
-  readonly agents: number;
-}
 
 /** Owns the file: after a step it has every point. */
 export class RatioHistory {
